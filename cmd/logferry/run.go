@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/logferry/logferry/pkg/app"
+	"github.com/logferry/logferry/pkg/config"
+	"github.com/logferry/logferry/pkg/normalizer"
+	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/telemetry"
+)
+
+// noArgs is cobra.NoArgs with the exit code of wrong usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return fmt.Errorf("%w: %w", app.ErrUsage, err)
+	}
+	return nil
+}
+
+// load reads the configuration; its faults are the user's to mend.
+func load(paths []string) (*config.Config, error) {
+	n, err := normalizer.New()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(paths, n)
+	var invalid *config.Invalid
+	switch {
+	case errors.As(err, &invalid):
+		return nil, fmt.Errorf("%w (%d found):\n%w", app.ErrUsage, len(invalid.Problems), err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", app.ErrUsage, err)
+	}
+	return cfg, nil
+}
+
+func configFlag(cmd *cobra.Command, paths *[]string) {
+	cmd.Flags().StringArrayVarP(paths, "config", "c", nil, "configuration file or folder of *.yaml (repeatable)")
+}
+
+type runFlags struct {
+	config   []string
+	forget   []string
+	once     bool
+	patience time.Duration
+	summary  string
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run -c FILE",
+		Short: "Fetch and deliver until told to stop",
+		Long: "Run reads the configured tenants and delivers to the configured sinks until SIGTERM or Ctrl-C.\n" +
+			"With --once it ends when everything up to now is read and delivered, with a summary in JSON;\n" +
+			"exit code 3 says that something is left.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, f) },
+	}
+	configFlag(cmd, &f.config)
+	cmd.Flags().BoolVar(&f.once, "once", false, "end when everything up to now is delivered")
+	cmd.Flags().DurationVar(&f.patience, "patience", time.Minute, "with --once: how long a sink may make no progress")
+	cmd.Flags().StringVar(&f.summary, "summary", "", "with --once: write the summary to this file too")
+	cmd.Flags().StringArrayVar(&f.forget, "forget-sink", nil, "give up the pending records of a sink that is no longer configured (repeatable)")
+	return cmd
+}
+
+func run(cmd *cobra.Command, f runFlags) error {
+	cfg, err := load(f.config)
+	if err != nil {
+		return err
+	}
+	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(cfg, app.Options{Version: Version(), Log: log, Forget: f.forget})
+	if err != nil {
+		return err
+	}
+	log.Info("logferry starts", zap.String("version", Version()), zap.Int("sources", len(cfg.Sources)), zap.Int("sinks", len(cfg.Sinks)), zap.Int("cpus", runtime.GOMAXPROCS(0)))
+	ctx := cmd.Context()
+	if !f.once {
+		err = a.Run(ctx)
+		log.Info("logferry stops", zap.Error(err))
+		return errors.Join(err, a.Close())
+	}
+	summary, err := a.Once(ctx, f.patience)
+	return errors.Join(writeSummary(cmd, cfg, f.summary, summary), err, a.Close())
+}
+
+// writeSummary prints to stdout, or to stderr where a sink uses stdout.
+func writeSummary(cmd *cobra.Command, cfg *config.Config, file string, s pipeline.Summary) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	text = append(text, '\n')
+	var out io.Writer = cmd.OutOrStdout()
+	for _, s := range cfg.Sinks {
+		if s.Stdout != nil {
+			out = cmd.ErrOrStderr()
+		}
+	}
+	if _, err := out.Write(text); err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	if file == "" {
+		return nil
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	return nil
+}
+
+func checkCommand() *cobra.Command {
+	var paths []string
+	cmd := &cobra.Command{
+		Use:     "check -c FILE",
+		Aliases: []string{"validate"},
+		Short:   "Check a configuration without reading a secret or sending anything",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(paths)
+			if err != nil {
+				return err
+			}
+			for _, s := range cfg.Sources {
+				names, err := s.Entra.Graph.StreamNames()
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "source %s: tenant %s: %s\n", s.Name, s.Entra.Graph.Tenant, strings.Join(names, ", "))
+			}
+			for _, s := range cfg.Sinks {
+				streams := "all streams"
+				if len(s.Streams) > 0 {
+					streams = strings.Join(s.Streams, ", ")
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "sink %s: %s, schema %s, %s\n", s.Name, s.Block(), s.SchemaName(), streams)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "the configuration is valid")
+			return nil
+		},
+	}
+	configFlag(cmd, &paths)
+	return cmd
+}

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/logferry/logferry/pkg/config"
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/store"
+)
+
+// Letter is a dead letter as it is listed.
+type Letter struct {
+	ID       uint64    `json:"id"`
+	Sink     string    `json:"sink"`
+	Stream   string    `json:"stream"`
+	Record   string    `json:"record"`
+	At       time.Time `json:"at"`
+	Reason   string    `json:"reason"`
+	Reply    string    `json:"reply,omitempty"`
+	Attempts int       `json:"attempts"`
+}
+
+// Letters lists all dead letters of a state file, oldest first.
+func Letters(s *store.Store) ([]Letter, error) {
+	all := []Letter{}
+	for d, err := range s.DeadLetters(store.DeadFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Letter{
+			ID: d.ID, Sink: d.Sink, Stream: d.Record.Key.String(), Record: d.Record.ID, At: d.At, Reason: d.Reason, Reply: d.Reply, Attempts: d.Attempts,
+		})
+	}
+	return all, nil
+}
+
+// OfflineLetters lists them when no process runs.
+func OfflineLetters(cfg *config.Config) ([]Letter, error) {
+	s, err := offline(cfg)
+	if err != nil {
+		return nil, err
+	}
+	letters, err := Letters(s)
+	return letters, errors.Join(err, s.Close())
+}
+
+// Offline tells what the state file says when no process runs.
+func Offline(cfg *config.Config) (pipeline.Status, error) {
+	s, err := offline(cfg)
+	if err != nil {
+		return pipeline.Status{}, err
+	}
+	st := pipeline.Status{Now: time.Now(), Room: s.Room()}
+	sums := map[string]event.SinkCounts{}
+	for key, l := range s.Ledger() {
+		stream := pipeline.StreamStatus{Name: key.String(), Key: key.String(), PageCounts: l.PageCounts}
+		for _, c := range s.Cursors(key) {
+			if c.Reader == "live" {
+				stream.Through = c.Pos
+			}
+		}
+		st.Streams = append(st.Streams, stream)
+		for sink, counts := range l.Sinks {
+			sum := sums[sink]
+			sum.Add(counts.SinkCounts)
+			sums[sink] = sum
+		}
+	}
+	for _, l := range s.LaneStates() {
+		st.Sinks = append(st.Sinks, pipeline.SinkStatus{
+			Name: l.Sink, Pending: l.Pending, Bytes: l.Bytes, Oldest: l.Oldest, Letters: l.Dead, SinkCounts: sums[l.Sink],
+		})
+	}
+	slices.SortFunc(st.Streams, func(a, b pipeline.StreamStatus) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(st.Sinks, func(a, b pipeline.SinkStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return st, s.Close()
+}
+
+// offline opens the state file of a configuration that nobody runs; it makes none.
+func offline(cfg *config.Config) (*store.Store, error) {
+	file := filepath.Join(cfg.State.Dir, "state.db")
+	if _, err := os.Stat(file); err != nil {
+		return nil, fmt.Errorf("%w: there is no state yet: %w", ErrUsage, err)
+	}
+	s, _, err := store.Open(cfg.State.Dir, store.Options{JournalMaxBytes: int64(cfg.State.JournalMaxBytes)})
+	if err != nil {
+		return nil, fmt.Errorf("%w: open state: %w", ErrUsage, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/logferry/logferry/pkg/config"
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fetcher/entra"
+	"github.com/logferry/logferry/pkg/normalizer"
+	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/sink/file"
+	"github.com/logferry/logferry/pkg/sink/kafka"
+	"github.com/logferry/logferry/pkg/sink/splunk"
+	"github.com/logferry/logferry/pkg/sink/syslog"
+)
+
+// source makes the reader of one tenant.
+func (a *App) source(s config.Source) (pipeline.Source, error) {
+	names, err := s.Entra.Graph.StreamNames()
+	if err != nil {
+		return pipeline.Source{}, err
+	}
+	f, err := entra.New(s.Entra.Graph, entra.Options{
+		Transport: a.o.Transport, UserAgent: "logferry/" + a.o.Version, Observe: a.observe(s.Name),
+	})
+	if err != nil {
+		return pipeline.Source{}, err
+	}
+	a.closers = append(a.closers, func() { f.Close() })
+	return pipeline.Source{
+		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now, Smaller: entra.HalveHint,
+		Streams: names, Time: s.Entra.Time, DigestVersion: entra.DigestVersion,
+	}, nil
+}
+
+// observe counts the requests to the API and, at level debug, tells of each.
+func (a *App) observe(source string) func(entra.Request) {
+	log := a.log.With(zap.String("source", source))
+	return func(r entra.Request) {
+		a.metrics.Request(source, r.Stream, r.Status, r.Bytes, r.Duration)
+		if entry := log.Check(zap.DebugLevel, "request"); entry != nil {
+			entry.Write(zap.String("stream", r.Stream), zap.String("reader", r.Reader), zap.Int("page", r.Page), zap.String("method", r.Method),
+				zap.String("url", r.URL), zap.Int("status", r.Status), zap.Duration("waited", r.Waited), zap.Duration("took", r.Duration),
+				zap.Int("rows", r.Rows), zap.Int("bytes", r.Bytes), zap.String("request_id", r.RequestID),
+				zap.String("client_request_id", r.ClientRequestID), zap.String("diagnostic", r.Diagnostic), zap.Error(r.Err))
+		}
+	}
+}
+
+// outlet makes one sink and says what it is to get.
+func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, error) {
+	schema, err := n.Schema(s.SchemaName(), s.Schema.Options)
+	if err != nil {
+		return pipeline.Outlet{}, err
+	}
+	sink, err := a.sink(s, schema)
+	if err != nil {
+		return pipeline.Outlet{}, err
+	}
+	if a.o.Sink != nil {
+		sink = a.o.Sink(s, sink)
+	}
+	return pipeline.Outlet{
+		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, WhenFull: s.WhenFull, Paused: s.Paused,
+		Wants: func(key event.StreamKey) bool { return s.Wants(key.Stream) },
+	}, nil
+}
+
+func (a *App) sink(s config.Sink, schema event.Schema) (pipeline.Sink, error) {
+	switch s.Block() {
+	case "splunk":
+		return splunk.New(*s.Splunk, schema, splunk.Options{})
+	case "kafka":
+		return kafka.New(*s.Kafka, kafka.Options{Schema: schema})
+	case "syslog":
+		return syslog.New(*s.Syslog, syslog.Options{OnTruncate: func(key event.StreamKey, n int) { a.metrics.Truncated(s.Name, n) }})
+	case "file":
+		return file.New(*s.File)
+	case "stdout":
+		return file.NewStdout(*s.Stdout, file.Options{Writer: a.o.Stdout})
+	}
+	return nil, fmt.Errorf("no receiver is configured")
+}

@@ -1,0 +1,341 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+// decoder reads YAML nodes into the configuration's types. It goes on after a fault, so that all are found at once, and it
+// remembers where each path stands, so that a fault found later can be placed.
+type decoder struct {
+	file   string
+	places map[string]place // path -> where its value, or else its key, stands
+	faults []Problem
+	getenv func(string) (string, bool)
+}
+
+type place struct {
+	file      string
+	line, col int
+}
+
+func (d *decoder) placeOf(n ast.Node) place {
+	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
+		return place{file: d.file, line: 1, col: 1}
+	}
+	return tokenPlace(d.file, n.GetToken())
+}
+
+func tokenPlace(file string, t *token.Token) place {
+	return place{file: file, line: t.Position.Line, col: t.Position.Column}
+}
+
+func (d *decoder) bad(n ast.Node, path, format string, args ...any) {
+	p := d.placeOf(n)
+	d.faults = append(d.faults, Problem{File: p.file, Line: p.line, Column: p.col, Path: path, Msg: fmt.Sprintf(format, args...)})
+}
+
+var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+
+// value reads n into v.
+func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
+		d.bad(n, path, "anchors and aliases are not supported: write the value out")
+		return
+	}
+	if tag, ok := n.(*ast.TagNode); ok {
+		d.bad(tag, path, "YAML tags are not supported: write the plain value")
+		return
+	}
+	if _, known := d.places[path]; !known || path == "" {
+		d.places[path] = d.placeOf(n)
+	}
+	if _, null := n.(*ast.NullNode); null || n == nil {
+		// "key:" without a value: a block that is meant to be empty, or a value that was forgotten.
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Struct, reflect.Slice, reflect.Map:
+			if v.Kind() == reflect.Pointer {
+				d.bad(n, path, "has no value: write {} for an empty block")
+			}
+		default:
+			d.bad(n, path, "has no value")
+		}
+		return
+	}
+	if v.Type() == reflect.TypeFor[Schema]() {
+		d.schema(n, v.Addr().Interface().(*Schema), path)
+		return
+	}
+	if v.Kind() != reflect.Pointer && v.CanAddr() && v.Addr().Type().Implements(textUnmarshaler) {
+		if s, ok := d.scalar(n, path); ok {
+			if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(s)); err != nil {
+				d.bad(n, path, "%v", err)
+			}
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		block := reflect.New(v.Type().Elem())
+		if p, ok := block.Interface().(interface{ SetDefaults() }); ok {
+			p.SetDefaults()
+		}
+		d.value(n, block.Elem(), path)
+		v.Set(block)
+	case reflect.Struct:
+		d.object(n, v, path)
+	case reflect.Slice:
+		d.list(n, v, path)
+	case reflect.Map:
+		d.dictionary(n, v, path)
+	default:
+		d.plain(n, v, path)
+	}
+}
+
+// members gives the members of a mapping.
+func (d *decoder) members(n ast.Node, path, want string) ([]*ast.MappingValueNode, bool) {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		return m.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{m}, true
+	}
+	d.bad(n, path, "must be %s, not %s", want, kindOf(n))
+	return nil, false
+}
+
+func keyOf(m *ast.MappingValueNode) string {
+	if s, ok := m.Key.(*ast.StringNode); ok {
+		return s.Value
+	}
+	return m.Key.String()
+}
+
+func (d *decoder) object(n ast.Node, v reflect.Value, path string) {
+	members, ok := d.members(n, path, "a block of keys and values")
+	if !ok {
+		return
+	}
+	fields := map[string]reflect.Value{}
+	collectFields(v, fields)
+	seen := map[string]bool{}
+	for _, m := range members {
+		key := keyOf(m)
+		at := join2(path, key)
+		f, known := fields[key]
+		switch {
+		case !known:
+			d.bad(m.Key, at, "unknown key%s", hint(key, fields))
+			continue
+		case seen[key]:
+			d.bad(m.Key, at, "stands here twice")
+			continue
+		}
+		seen[key] = true
+		d.places[at] = d.placeOf(m.Key)
+		d.value(m.Value, f, at)
+	}
+}
+
+// collectFields gives the fields of a struct by their YAML names, those of inlined structs included.
+func collectFields(v reflect.Value, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case strings.Contains(options, "inline"):
+			collectFields(v.Field(i), into)
+		case name != "" && name != "-":
+			into[name] = v.Field(i)
+		}
+	}
+}
+
+func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok {
+		d.bad(n, path, "must be a list, not %s: write [a, b] or one line each with a dash", kindOf(n))
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values))
+	for i, e := range s.Values {
+		d.value(e, out.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+	v.Set(out)
+}
+
+func (d *decoder) dictionary(n ast.Node, v reflect.Value, path string) {
+	members, ok := d.members(n, path, "a block of keys and values")
+	if !ok {
+		return
+	}
+	out := reflect.MakeMap(v.Type())
+	for _, m := range members {
+		e := reflect.New(v.Type().Elem()).Elem()
+		at := join2(path, keyOf(m))
+		d.places[at] = d.placeOf(m.Key)
+		d.value(m.Value, e, at)
+		out.SetMapIndex(reflect.ValueOf(keyOf(m)), e)
+	}
+	v.Set(out)
+}
+
+// schema is a name alone or a block with a name and options.
+func (d *decoder) schema(n ast.Node, s *Schema, path string) {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+	default:
+		s.Name, _ = d.scalar(n, path)
+		return
+	}
+	members, _ := d.members(n, path, "a schema")
+	s.Options = map[string]string{}
+	for _, m := range members {
+		key := keyOf(m)
+		text, ok := d.scalar(m.Value, join2(path, key))
+		switch {
+		case !ok:
+		case key == "name":
+			s.Name = text
+		default:
+			s.Options[key] = text
+		}
+	}
+	if s.Name == "" {
+		d.bad(n, path, "has no name: write {name: ecs, ..}")
+	}
+}
+
+func (d *decoder) plain(n ast.Node, v reflect.Value, path string) {
+	s, ok := d.scalar(n, path)
+	if !ok {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(s)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(s)
+		if err != nil || s == "1" || s == "0" {
+			d.bad(n, path, "%q is not a yes or no: write true or false", s)
+		}
+		v.SetBool(b)
+	case reflect.Int, reflect.Int64:
+		i, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			d.bad(n, path, "%q is not a whole number", s)
+		}
+		v.SetInt(i)
+	default:
+		d.bad(n, path, "cannot be configured (%s)", v.Kind())
+	}
+}
+
+// scalar gives the text of a scalar as it was written, with ${env:NAME} put in.
+func (d *decoder) scalar(n ast.Node, path string) (string, bool) {
+	var text string
+	switch s := n.(type) {
+	case *ast.StringNode:
+		text = s.Value
+	case *ast.LiteralNode:
+		text = s.Value.Value
+	case *ast.NullNode:
+		d.bad(n, path, "has no value")
+		return "", false
+	case ast.ScalarNode:
+		text = n.GetToken().Value
+	default:
+		d.bad(n, path, "must be a single value, not %s", kindOf(n))
+		return "", false
+	}
+	ok := true
+	text = envPattern.ReplaceAllStringFunc(text, func(ref string) string {
+		m := envPattern.FindStringSubmatch(ref)
+		if value, set := d.getenv(m[1]); set {
+			return value
+		}
+		if m[2] == "" {
+			d.bad(n, path, "the environment variable %s is not set: set it, or write ${env:%s:-default}", m[1], m[1])
+			ok = false
+		}
+		return m[3]
+	})
+	return text, ok
+}
+
+var envPattern = regexp.MustCompile(`\$\{env:([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`)
+
+func kindOf(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a block of keys"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.NullNode, nil:
+		return "nothing"
+	}
+	return "a single value"
+}
+
+// hint names what the key may have been meant to be.
+func hint(key string, fields map[string]reflect.Value) string {
+	names := make([]string, 0, len(fields))
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	best, least := "", 3
+	for _, name := range names {
+		if n := distance(key, name); n < least {
+			best, least = name, n
+		}
+	}
+	if best != "" {
+		return ": did you mean " + best + "?"
+	}
+	return ": there are " + strings.Join(names, ", ")
+}
+
+// distance is the edit distance of two words (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost = 1 + min(last, row[j], row[j+1])
+			}
+			last, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+func join2(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// osEnv is the process's environment.
+func osEnv(name string) (string, bool) { return os.LookupEnv(name) }

@@ -1,0 +1,162 @@
+package event
+
+import "time"
+
+// Batch is what was new in one page: records in ascending time. Raw of its records aliases one buffer that belongs to the batch.
+type Batch struct {
+	Seq     uint64 // place in the journal, ascending, never used twice
+	Key     StreamKey
+	Slice   Slice
+	Records []Record
+	Bytes   int // sum of len(Raw)
+}
+
+// Cursor is the place of one reader on a stream's time line. Everything from its beginning up to Pos has been read by it.
+type Cursor struct {
+	Reader string    `json:"reader"`
+	Pos    time.Time `json:"pos"`
+	End    time.Time `json:"end,omitzero"`   // closed readers (backfill, catch-up) are done at End; zero: endless
+	Slice  Duration  `json:"slice,omitzero"` // length of slice that last went well; advisory
+	Start  time.Time `json:"start,omitzero"` // where it began: a resolved start must not move at a restart
+}
+
+// Duration is time.Duration with a readable JSON form.
+type Duration time.Duration
+
+// MarshalText gives the form of time.Duration.String.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads the form of time.ParseDuration.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+
+// PageCommit is all that one page changes in the state: one transaction.
+type PageCommit struct {
+	Key           StreamKey
+	Slice         Slice
+	Records       []Record // rows to be told apart into new, updated and seen; any order
+	Outside       int      // rows outside the slice: only counted
+	DropUpdates   bool     // updates are counted as suppressed instead of being journalled
+	Uncertain     bool     // mark all that is journalled with FlagUncertain
+	DigestVersion uint8
+	// Cursors are the readers' new places; Remove names readers that are done. Both nil: nothing moves (not the last page).
+	Cursors []Cursor
+	Remove  []string
+	Floor   time.Time // every reader of the stream is past it: older seen ids may be forgotten; zero: unknown, keep all
+}
+
+// PageResult tells what became of a page's rows: len(Records)+Outside = New+Updated+Seen+Suppressed+Outside.
+type PageResult struct {
+	Batch *Batch // nil when nothing was journalled
+	PageCounts
+	// Late holds now - Time of each record that a closed reader found new: the measure of lateness. Same order as the batch.
+}
+
+// PageCounts is one half of the ledger: Rows = New + Updated + Seen + Suppressed + Outside, Journalled = New + Updated.
+type PageCounts struct {
+	Rows       uint64 `json:"rows"`
+	New        uint64 `json:"new"`
+	Updated    uint64 `json:"updated"`
+	Seen       uint64 `json:"seen"`
+	Suppressed uint64 `json:"suppressed"`
+	Outside    uint64 `json:"outside"`
+	Late       uint64 `json:"late"` // of New: found by a closed reader, not by live (counted by the caller through PageCommit.Slice.Reader)
+}
+
+// Journalled is how many of the rows went into the journal.
+func (c PageCounts) Journalled() uint64 { return c.New + c.Updated }
+
+// Add adds o to c.
+func (c *PageCounts) Add(o PageCounts) {
+	c.Rows += o.Rows
+	c.New += o.New
+	c.Updated += o.Updated
+	c.Seen += o.Seen
+	c.Suppressed += o.Suppressed
+	c.Outside += o.Outside
+	c.Late += o.Late
+}
+
+// Position is a lane's place in the journal: the next record to be settled is record Index of batch Seq.
+type Position struct {
+	Seq   uint64 `json:"seq"`
+	Index int    `json:"index"`
+}
+
+// Less orders positions.
+func (p Position) Less(o Position) bool {
+	return p.Seq < o.Seq || p.Seq == o.Seq && p.Index < o.Index
+}
+
+// SinkCounts is the other half of the ledger, per stream and sink: what became of records since the sink joined.
+// Journalled = Delivered + Filtered + Dead + Dropped + Skipped + pending.
+type SinkCounts struct {
+	Delivered  uint64 `json:"delivered"`
+	Filtered   uint64 `json:"filtered"`
+	Dead       uint64 `json:"dead"`
+	Dropped    uint64 `json:"dropped"`
+	Skipped    uint64 `json:"skipped"`
+	Duplicates uint64 `json:"duplicates"` // of Delivered: the peer said that it had them already
+	Truncated  uint64 `json:"truncated"`  // of Delivered: cut to the peer's limit
+}
+
+// Settled is how many records have got a verdict.
+func (c SinkCounts) Settled() uint64 {
+	return c.Delivered + c.Filtered + c.Dead + c.Dropped + c.Skipped
+}
+
+// Add adds o to c.
+func (c *SinkCounts) Add(o SinkCounts) {
+	c.Delivered += o.Delivered
+	c.Filtered += o.Filtered
+	c.Dead += o.Dead
+	c.Dropped += o.Dropped
+	c.Skipped += o.Skipped
+	c.Duplicates += o.Duplicates
+	c.Truncated += o.Truncated
+}
+
+// LaneStep moves one lane: its new place, what became of the records between, and those that nobody took. One transaction.
+type LaneStep struct {
+	Sink   string
+	To     Position
+	Counts map[StreamKey]SinkCounts
+	Dead   []DeadLetter
+}
+
+// DeadLetter is a record that a sink, or the normalizer, will not take, with the reason.
+type DeadLetter struct {
+	ID       uint64    `json:"id"` // given by the state file
+	Sink     string    `json:"sink"`
+	At       time.Time `json:"at"`
+	Reason   string    `json:"reason"`          // in the words of who must mend it
+	Reply    string    `json:"reply,omitempty"` // what the peer said, cut to 1 KiB
+	Attempts int       `json:"attempts"`
+	Record   Record    `json:"-"`
+}
+
+// StreamLedger is the ledger of one stream.
+type StreamLedger struct {
+	PageCounts
+	Sinks map[string]SinkLedger
+}
+
+// SinkLedger is the ledger of one stream at one sink.
+type SinkLedger struct {
+	SinkCounts
+	Joined  uint64 // records journalled since the sink joined
+	Pending uint64 // counted from the journal's headers and the lane's place
+}
+
+// LaneState tells where a lane stands.
+type LaneState struct {
+	Sink    string
+	Pos     Position
+	Pending uint64    // records
+	Bytes   uint64    // stored bytes of the batches that it has not passed
+	Oldest  time.Time // when the oldest pending record was read; zero: nothing pending
+	Dead    uint64    // dead letters kept for it
+}

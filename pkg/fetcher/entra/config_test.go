@@ -1,0 +1,170 @@
+package entra
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/logferry/logferry/pkg/fetcher/entra/auth"
+	"github.com/logferry/logferry/pkg/field"
+)
+
+// fields lists the paths of all field errors in err; an error of another kind is a fault of its own.
+func fields(t *testing.T, err error) []string {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var paths []string
+		for _, e := range joined.Unwrap() {
+			paths = append(paths, fields(t, e)...)
+		}
+		return paths
+	}
+	var f *field.Error
+	if !errors.As(err, &f) {
+		t.Errorf("%v is no field error", err)
+		return nil
+	}
+	return []string{f.Path}
+}
+
+func TestConfigValidate(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		want   []string
+		says   string
+	}{
+		{"complete", nil, nil, ""},
+		{"all that is offered", func(c *Config) {
+			c.Cloud, c.API, c.APIVersion, c.Streams = "usgov", "graph", "beta", []string{"*"}
+			c.Filters = map[string]string{"audits": "result eq 'it''s (' and (x eq 1)"}
+			c.Budget, c.Proxy, c.Top = Budget{50, field.Duration(time.Minute)}, "http://proxy.example.com:3128", 10
+		}, nil, ""},
+		{"loopback", func(c *Config) { c.LoginURL, c.GraphURL = "http://127.0.0.1:1/", "http://127.0.0.1:1" }, nil, ""},
+		{"empty", func(c *Config) { *c = Config{} }, []string{"tenant", "auth.client_id"}, ""},
+		{"tenant", func(c *Config) { c.Tenant = "a/../b" }, []string{"tenant"}, ""},
+		{"common", func(c *Config) { c.Tenant = "Common" }, []string{"tenant"}, "no single directory"},
+		{"cloud", func(c *Config) { c.Cloud = "mars" }, []string{"cloud"}, "global, usgov"},
+		{"one host", func(c *Config) { c.GraphURL = "https://graph.example.com" }, []string{""}, "go together"},
+		{"plain text", func(c *Config) {
+			c.LoginURL, c.GraphURL = "https://login.example.com", "http://graph.example.com"
+		}, []string{"graph_url"}, "insecure: true"},
+		{"api", func(c *Config) { c.API = "azuread" }, []string{"api"}, "not supported by this version"},
+		{"version", func(c *Config) { c.APIVersion = "v2.0" }, []string{"api_version"}, ""},
+		{"needs beta", func(c *Config) { c.APIVersion = "v1.0" }, []string{"streams", "streams", "streams"}, "signins.noninteractive needs beta"},
+		{"v1.0", func(c *Config) { c.APIVersion, c.Streams = "v1.0", []string{"signins.interactive", "audits"} }, nil, ""},
+		{"streams", func(c *Config) { c.Streams = []string{"audits", "signin"} }, []string{"streams[1]"}, "signins.interactive"},
+		{"filters", func(c *Config) {
+			c.Filters = map[string]string{"audits": "a eq 1) or (b eq 2", "nothing": "x", "signins.interactive": " ", "provisioning": "a eq 'x", "risk.users": "(a"}
+		}, []string{"filters.audits", "filters.nothing", "filters.provisioning", "filters.risk.users", "filters.signins.interactive"}, ""},
+		{"literal secret", func(c *Config) { c.Auth.ClientSecret = "hunter2" }, []string{"auth.client_secret"}, "client_secret_file"},
+		{"other ways", func(c *Config) {
+			c.Auth.CertificateFile, c.Auth.FederatedTokenFile, c.Auth.ManagedIdentity, c.Auth.DeviceCode = "x", "y", true, true
+		}, []string{"auth.certificate_file", "auth.federated_token_file", "auth.managed_identity", "auth.device_code"}, "not supported by this version"},
+		{"no way", func(c *Config) { c.Auth.ClientSecretFile = "" }, []string{"auth.client_secret_file"}, ""},
+		{"budget, top, tls, proxy", func(c *Config) {
+			c.Budget.Requests, c.Top, c.TLS.CertFile, c.Proxy = -1, 5000, "x", "http://user:pass@proxy"
+		}, []string{"budget.requests", "top", "proxy", "tls"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := testConfig(t, c.change).Validate()
+			got := fields(t, err)
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Errorf("faults (-want +got):\n%s%v", d, err)
+			}
+			if text := fmt.Sprint(err); c.says != "" && !strings.Contains(text, c.says) || strings.Contains(text, "hunter2") || strings.Contains(text, "pass@") {
+				t.Errorf("error %q does not say %q, or says too much", text, c.says)
+			}
+		})
+	}
+}
+
+func TestConfigYAML(t *testing.T) {
+	var got Config
+	err := yaml.UnmarshalWithOptions([]byte(`
+tenant: contoso.onmicrosoft.com
+cloud: china
+api: graph
+api_version: beta
+auth: {client_id: a, client_secret_file: /run/secrets/graph, managed_identity: {client_id: b}}
+streams: [signins.*, audits]
+filters: {audits: "result eq 'failure'"}
+budget: {requests: 50, per: 10s}
+tls: {ca_file: ca.pem}
+proxy: http://proxy:3128
+insecure: true
+top: 5
+`), &got, yaml.Strict())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Tenant: "contoso.onmicrosoft.com", Cloud: "china", API: "graph", APIVersion: "beta",
+		Auth:    auth.Config{ClientID: "a", ClientSecretFile: "/run/secrets/graph", ManagedIdentity: map[string]any{"client_id": "b"}},
+		Streams: []string{"signins.*", "audits"}, Filters: map[string]string{"audits": "result eq 'failure'"},
+		Budget: Budget{50, field.Duration(10 * time.Second)}, Proxy: "http://proxy:3128", Insecure: true, Top: 5}
+	want.TLS.CAFile = "ca.pem"
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	for _, c := range []struct {
+		cloud, login, graph         string
+		name, at, signsInAt, ofType string
+	}{
+		{"", "", "", "global", "https://graph.microsoft.com", "https://login.microsoftonline.com", "https://graph.microsoft.com/.default"},
+		{"usgov", "", "", "usgov", "https://graph.microsoft.us", "https://login.microsoftonline.us", "https://graph.microsoft.us/.default"},
+		{"usgov-dod", "", "", "usgov-dod", "https://dod-graph.microsoft.us", "https://login.microsoftonline.us", "https://dod-graph.microsoft.us/.default"},
+		{"china", "", "", "china", "https://microsoftgraph.chinacloudapi.cn", "https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn/.default"},
+		{"", "https://login.example.com/", "https://graph.example.com:8443/", "graph.example.com:8443", "https://graph.example.com:8443", "https://login.example.com", "https://graph.example.com:8443/.default"},
+		{"global", "", "https://private.example.com", "global", "https://private.example.com", "https://login.microsoftonline.com", "https://graph.microsoft.com/.default"},
+	} {
+		p, err := Config{Cloud: c.cloud, LoginURL: c.login, GraphURL: c.graph}.place()
+		if err != nil || p.name != c.name || p.graph.String() != c.at || p.login.String() != c.signsInAt || p.scope != c.ofType {
+			t.Errorf("%+v: %+v %v", c, p, err)
+		}
+	}
+}
+
+func TestStreams(t *testing.T) {
+	signIns := []string{"signins.interactive", "signins.noninteractive", "signins.serviceprincipal", "signins.managedidentity"}
+	for _, c := range []struct{ patterns, want []string }{
+		{nil, append(slices.Clone(signIns), "audits")},
+		{[]string{"audits", "signins.*", "audits"}, append(slices.Clone(signIns), "audits")},
+		{[]string{"risk.*detections"}, []string{"risk.detections", "risk.serviceprincipal_detections"}},
+	} {
+		got, err := Streams(c.patterns)
+		if d := cmp.Diff(c.want, got); d != "" || err != nil {
+			t.Errorf("Streams(%q): %v %s", c.patterns, err, d)
+		}
+	}
+	if _, err := Streams([]string{"["}); err == nil {
+		t.Error("a broken pattern is taken")
+	}
+}
+
+// TestTable holds what every row of the table must have.
+func TestTable(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range Table() {
+		if seen[s.Name] || s.Path == "" || s.Version == "" || s.TimeMember == "" || s.Page < 1 || s.Page > 1000 || s.Permission == "" || s.Licence == "" {
+			t.Errorf("row %+v", s)
+		}
+		if (s.Lower == gt) != (s.Upper == lt) || s.Lower != gt && s.Lower != ge || s.Upper != lt && s.Upper != le {
+			t.Errorf("operators of %s", s.Name)
+		}
+		seen[s.Name] = true
+	}
+}

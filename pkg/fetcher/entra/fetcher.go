@@ -1,0 +1,210 @@
+// Package entra reads the sign-in, audit, risk and security records of one Microsoft Entra tenant from Microsoft Graph.
+//
+// A Fetcher keeps no state about what was read. It reads slices, page by page, never faster than its budget, and checks each
+// page as a whole before it hands out any of it. What is read is data: one row of the table in streams.go for each kind.
+package entra
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fetcher/entra/auth"
+)
+
+// Options are what the program, not the operator, decides.
+type Options struct {
+	Transport http.RoundTripper // instead of the network; tls and proxy of the configuration do not apply then
+	Observe   func(Request)     // called once for each request, also by several goroutines at once; nil for none
+	UserAgent string            // default "logferry/dev"
+	Now       func() time.Time  // the machine's clock with its monotonic reading; default time.Now
+	Timeout   time.Duration     // of one request, from its sending to the end of the reply's body; default 120 s
+}
+
+// Request tells what became of one HTTP request, for logs and metrics.
+type Request struct {
+	Stream          string // "" for a request for an access token
+	Reader          string // the slice's
+	Page            int    // from 1
+	Method          string
+	URL             string        // with page tokens cut out
+	Status          int           // 0: no reply
+	Waited          time.Duration // for the budget and for pauses that the service asked for, before it was sent
+	Duration        time.Duration // from sending to the end of the body (of its header, for an access token)
+	Bytes           int           // of the body, decompressed
+	Rows            int
+	RequestID       string // request-id of the reply: what Microsoft's support asks for
+	ClientRequestID string // ours
+	Diagnostic      string // x-ms-ags-diagnostic of the reply
+	Err             error
+}
+
+// Fetcher reads the streams of one tenant with one app registration. It is safe for use by many goroutines, which share
+// its budget.
+type Fetcher struct {
+	cfg     Config
+	options Options
+	place   place
+	rows    map[string]Stream
+	source  *auth.Source
+	client  *http.Client
+	limit   *limiter
+	clock   clock
+	readers sync.Pool // of *reader
+	most    int       // pages of a slice
+
+	mu     sync.Mutex
+	tenant string // tid of the first token: a record's identity must not change while we run
+}
+
+// mostPages bounds a slice: ten million rows are no slice any more but a nextLink without an end.
+const mostPages = 10_000
+
+// New checks cfg and makes a Fetcher. Nothing is sent and no secret is read. Errors of the configuration are those of
+// Config.Validate.
+func New(cfg Config, o Options) (*Fetcher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	o.UserAgent = cmp.Or(o.UserAgent, "logferry/dev")
+	o.Timeout = cmp.Or(o.Timeout, 120*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Transport == nil {
+		transport, err := newTransport(cfg)
+		if err != nil {
+			return nil, err
+		}
+		o.Transport = transport
+	}
+	f := &Fetcher{cfg: cfg, options: o, rows: map[string]Stream{}, limit: newLimiter(cfg.Budget.interval()), most: mostPages}
+	f.clock.local = o.Now
+	f.readers.New = func() any { return new(reader) }
+	var err error
+	if f.place, err = cfg.place(); err != nil {
+		return nil, err
+	}
+	rows, err := cfg.rows()
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		f.rows[row.Name] = row
+	}
+	f.client = newClient(o.Transport)
+	signIn := newClient(observer{f})
+	signIn.Timeout = o.Timeout
+	f.source, err = auth.NewSource(cfg.Auth, auth.Options{
+		TokenURL: f.place.login.JoinPath(cfg.Tenant, "oauth2/v2.0/token").String(),
+		Scope:    f.place.scope,
+		HTTP:     signIn,
+	})
+	return f, err
+}
+
+// newTransport makes a transport of the fetcher's own from the configuration.
+func newTransport(cfg Config) (*http.Transport, error) {
+	trust, err := cfg.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := parseProxy(cfg.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = trust
+	if proxy != nil {
+		t.Proxy = http.ProxyURL(proxy)
+	}
+	return t, nil
+}
+
+// newClient follows no redirect: it would carry a token or the secret along, and would pass by the limiter.
+func newClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Cloud is the cloud's name, or the host of a Graph address of the operator's own.
+func (f *Fetcher) Cloud() string { return f.place.name }
+
+// Now is the service's time: that of its last reply plus the time since, by the machine's clock before the first one. UTC.
+func (f *Fetcher) Now() time.Time { return f.clock.now() }
+
+// Close closes idle connections. Fetches under way go on.
+func (f *Fetcher) Close() error {
+	f.client.CloseIdleConnections()
+	return nil
+}
+
+// Tenant signs in and gives the tenant's id: the claim tid of the token, not verified, or the configured tenant in lower case
+// if the token cannot be read. Errors are of package fault.
+func (f *Fetcher) Tenant(ctx context.Context) (string, error) {
+	token, err := f.source.Token(ctx)
+	if err != nil {
+		return "", err
+	}
+	return f.tenantOf(token), nil
+}
+
+// Roles signs in and gives the application permissions in the token: nil if it cannot be read, empty if there are none.
+func (f *Fetcher) Roles(ctx context.Context) ([]string, error) {
+	token, err := f.source.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return token.Claims.Roles, nil
+}
+
+func (f *Fetcher) tenantOf(token auth.Token) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.tenant == "" {
+		f.tenant = cmp.Or(token.Claims.Tenant, strings.ToLower(f.cfg.Tenant))
+	}
+	return f.tenant
+}
+
+// key names a stream for state and ledger.
+func (f *Fetcher) key(tenant, stream string) event.StreamKey {
+	return event.StreamKey{Cloud: f.place.name, Tenant: tenant, Stream: stream}
+}
+
+// observer tells Observe of the requests for tokens, which package auth sends.
+type observer struct{ f *Fetcher }
+
+// RoundTrip implements http.RoundTripper.
+func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("User-Agent", o.f.options.UserAgent)
+	start := time.Now()
+	resp, err := o.f.options.Transport.RoundTrip(req)
+	told := Request{Method: req.Method, URL: cutTokens(req.URL), Duration: time.Since(start), Err: err}
+	if resp != nil {
+		told.Status, told.RequestID = resp.StatusCode, resp.Header.Get("x-ms-request-id")
+	}
+	o.f.observe(told)
+	return resp, err
+}
+
+func (f *Fetcher) observe(r Request) {
+	if f.options.Observe != nil {
+		f.options.Observe(r)
+	}
+}
+
+// isUntrusted tells whether err is about the server's certificate.
+func isUntrusted(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &certificate)
+}

@@ -1,0 +1,182 @@
+package entra
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/fetcher/entra/auth"
+)
+
+// judge turns a reply into a page or into the error that says what to do.
+func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
+	if err := rd.checkThrottle(got); err != nil {
+		return event.Page{}, err
+	}
+	if got.status != http.StatusOK {
+		return event.Page{}, rd.refused(got, token)
+	}
+	p := &rd.split
+	p.template = event.Record{
+		Key:  rd.f.key(rd.f.tenantOf(token), rd.row.Name),
+		Time: rd.slice.From.UTC(),
+		Read: rd.f.Now(),
+	}
+	if err := p.split(got.body); err != nil {
+		if said := parseError(got.body); said.isPageToken() {
+			return event.Page{}, rd.fail(KindToken, fmt.Errorf("get page: the page token is no longer good: %s", said))
+		}
+		return event.Page{}, rd.fail(KindBody, fmt.Errorf("split page: %w: http status 200, content type %q, begins with %s",
+			err, got.header.Get("Content-Type"), beginning(got.body)))
+	}
+	if p.timed > 0 && !slices.ContainsFunc(p.records, rd.inside) {
+		first := p.records[slices.IndexFunc(p.records, hasTime)]
+		return event.Page{}, rd.fail(KindFilter, fault.Block(fmt.Errorf(
+			"the service ignored the filter: none of %d rows lies inside %s, the first has %s %s: check that nothing between here and Graph changes the address",
+			len(p.records), rd.slice, rd.row.TimeMember, first.Time.Format(time.RFC3339))))
+	}
+	return event.Page{Records: p.records, Date: got.date, Bytes: len(got.body), Last: p.next == ""}, nil
+}
+
+func hasTime(r event.Record) bool { return r.Flags&event.FlagNoTime == 0 }
+
+func (rd *reader) inside(r event.Record) bool { return hasTime(r) && rd.slice.Contains(r.Time) }
+
+// checkThrottle pauses every reader of the fetcher if the reply asks for that.
+func (rd *reader) checkThrottle(got reply) error {
+	after, named := fault.RetryAfter(got.header, rd.f.Now())
+	named = named && after > 0
+	if got.status != http.StatusTooManyRequests && !(got.status == http.StatusServiceUnavailable && named) {
+		rd.f.limit.passed(got.sent)
+		return nil
+	}
+	pause := rd.f.limit.throttled(got.sent, after, named)
+	return rd.fail(KindThrottled, fault.After(pause, fmt.Errorf("get page: throttled, all streams of this app pause for %s: http status %d: %s",
+		pause.Round(time.Millisecond), got.status, parseError(got.body))))
+}
+
+// refused judges any reply but 200 and throttling, in the words of whoever can mend it.
+func (rd *reader) refused(got reply, token auth.Token) error {
+	said := parseError(got.body)
+	base := fmt.Errorf("get page: http status %d: %s", got.status, said)
+	block := func(kind Kind, format string, args ...any) error {
+		return rd.fail(kind, fault.Block(fmt.Errorf("%s: http status %d: %s", fmt.Sprintf(format, args...), got.status, said)))
+	}
+	switch {
+	case said.isPageToken():
+		return rd.fail(KindToken, fmt.Errorf("the page token is no longer good: %w", base))
+	case got.status >= 500 || got.status == http.StatusRequestTimeout:
+		return rd.fail(KindServer, base)
+	case got.status >= 300 && got.status < 400:
+		location := "an unknown address"
+		if u, err := url.Parse(got.header.Get("Location")); err == nil && u.Host != "" {
+			location = u.Scheme + "://" + u.Host
+		}
+		return rd.fail(KindRedirect, fmt.Errorf("get page: http status %d: redirected to %s, which is never followed because the access token would go there: check graph_url and proxy", got.status, location))
+	}
+	switch got.status {
+	case http.StatusBadRequest:
+		return rd.badRequest(said, base, block)
+	case http.StatusUnauthorized:
+		return block(KindAccess, "a fresh access token was refused: check that cloud and graph_url belong together")
+	case http.StatusForbidden:
+		return rd.forbidden(said, token, block)
+	case http.StatusNotFound:
+		return block(KindAccess, "%s does not exist at %s: check cloud, graph_url and api_version", rd.row.Path, rd.f.place.graph.Host)
+	case http.StatusProxyAuthRequired:
+		return block(KindAccess, "the proxy wants a password: let it accept this machine without one")
+	case http.StatusMethodNotAllowed, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong:
+		return block(KindRequest, "the request is refused for good: shorten filters.%s if there is one, check graph_url", rd.row.Name)
+	}
+	return rd.fail(KindRequest, base)
+}
+
+type blocker func(kind Kind, format string, args ...any) error
+
+// badRequest judges a 400: what looks the same in status is a missing service, a bad filter or a passing fault.
+func (rd *reader) badRequest(said graphError, base error, block blocker) error {
+	switch {
+	case said.has("Resource not found for the segment"):
+		return block(KindAccess, "%s is not in this cloud (%s): remove the stream", rd.row.Name, rd.f.place.name)
+	case said.has("Invalid filter clause"), said.has("Could not find a property"):
+		if rd.f.cfg.Filters[rd.row.Name] != "" {
+			return block(KindFilter, "the filter was refused: check filters.%s; or %s is older than the tenant's retention", rd.row.Name, rd.slice.From.UTC().Format(time.RFC3339))
+		}
+		return block(KindFilter, "the filter was refused: %s may be older than the tenant's retention", rd.slice.From.UTC().Format(time.RFC3339))
+	}
+	return rd.fail(KindRequest, base)
+}
+
+// forbidden judges a 403: no licence, or no permission.
+func (rd *reader) forbidden(said graphError, token auth.Token, block blocker) error {
+	if said.has("Authentication_RequestFromNonPremiumTenantOrB2CTenant") || said.has("premium license") {
+		return block(KindAccess, "%s needs a licence that the tenant does not have: %s", rd.row.Name, rd.row.Licence)
+	}
+	holds := ""
+	if roles := token.Claims.Roles; roles != nil {
+		holds = " (the token holds: " + strings.Join(roles, ", ") + ")"
+		if len(roles) == 0 {
+			holds = " (the token holds none)"
+		}
+	}
+	return block(KindAccess, "the app may not read %s: grant the application permissions %s and let an administrator consent%s", rd.row.Name, rd.row.Permission, holds)
+}
+
+// graphError is the error in a reply's body: {"error": {"code": "..", "message": ".."}}. Both members may be empty or null.
+type graphError struct {
+	Code    string
+	Message string
+	other   string // the beginning of a body that has no such error
+}
+
+func parseError(body []byte) graphError {
+	var reply struct {
+		Error struct {
+			Code    *string `json:"code"`
+			Message *string `json:"message"`
+		} `json:"error"`
+	}
+	err := json.Unmarshal(bytes.TrimSpace(body), &reply)
+	if err == nil && reply.Error.Code == nil && reply.Error.Message == nil {
+		err = errors.New("no error in it")
+	}
+	if err != nil {
+		return graphError{other: beginning(body)}
+	}
+	var e graphError
+	if reply.Error.Code != nil {
+		e.Code = *reply.Error.Code
+	}
+	if reply.Error.Message != nil {
+		e.Message = strings.Join(strings.Fields(*reply.Error.Message), " ")
+	}
+	return e
+}
+
+func (e graphError) String() string {
+	if e.other != "" {
+		return e.other
+	}
+	s := e.Message
+	if e.Code != "" {
+		s = e.Code + ": " + s
+	}
+	return fault.Cut(s)
+}
+
+func (e graphError) has(text string) bool {
+	return strings.Contains(strings.ToLower(e.Code+" "+e.Message), strings.ToLower(text))
+}
+
+// isPageToken tells whether the service no longer knows the $skiptoken. "Token" in the last text is that one, not the access token.
+func (e graphError) isPageToken() bool {
+	return e.has("invalid skip token") || e.has("skip token is null") || e.has("Token not found: token is either invalid or expired")
+}

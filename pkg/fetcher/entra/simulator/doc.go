@@ -1,0 +1,35 @@
+// Package simulator is Microsoft Graph's sign-in and audit reports, and the sign-in service in front of them, on loopback or in memory: with made-up
+// records by the million, late and changing ones among them, and with faults on demand.
+//
+// Records are not kept: number i of a stream is a function of the seed, and a page is found by arithmetic on its filter's bounds. See Generate.
+//
+// # Scripts
+//
+// A script says which requests are answered with which fault. It is a YAML file with one list, rules; unknown keys are errors. The keys are those of
+// Rule, the kinds those of Kind.
+//
+//	rules:
+//	  - kind: throttle           # the third request for a sign-in stream: 429 with Retry-After: 2.128
+//	    stream: signins.*
+//	    nth: [3]
+//	    retry_after: "2.128"     # or "date 30s", or nothing
+//	  - kind: error              # an outage from the tenth to the twentieth minute
+//	    status: 503
+//	    from: 10m
+//	    until: 20m
+//	  - kind: truncate           # one page of a hundred ends in its middle
+//	    probability: 0.01
+//	    form: length
+//	  - kind: expired_link       # the first two links followed are too old
+//	    page: next
+//	    times: 2
+//	  - kind: error              # the sign-in service is down for its first two requests
+//	    path: oauth2
+//	    nth: [1, 2]
+//	  - kind: date_skew
+//	    tenant: contoso.onmicrosoft.com
+//	    skew: -90s
+//
+// The order in which a report request is judged: access token (401), budget (429), script, permission and licence (403), query (400), page. What the
+// budget refuses does not count for a rule's nth and every.
+package simulator

@@ -1,0 +1,207 @@
+package simulator
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const roleAuditLog = "AuditLog.Read.All"
+
+// Server is a Microsoft Graph of its own, sign-in service included: both of a product's base addresses are its URL. It is safe for use by many goroutines.
+type Server struct {
+	opts    Options
+	key     [32]byte // signs access and skip tokens
+	began   time.Time
+	tenants []*directory
+	bodies  sync.Pool // of *[]byte
+
+	mu      sync.Mutex // guards what follows
+	rules   []ruleState
+	revoked map[string]time.Time // access tokens that a fault has ended, with their expiry
+	callers map[Caller]*window
+	stats   Stats
+	nonce   uint32
+	shown   map[version]ticks
+	memory  *memoryServer
+}
+
+// New makes a Server. It starts nothing: use it as an http.Handler, through Listen, or through Client.
+func New(opts Options) (*Server, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("set up simulator: %w", err)
+	}
+	s := &Server{
+		opts:    opts,
+		began:   opts.Now(),
+		bodies:  sync.Pool{New: func() any { return new([]byte) }},
+		revoked: map[string]time.Time{},
+		callers: map[Caller]*window{},
+		stats:   Stats{Requests: map[string]int{}, Faults: map[Kind]int{}},
+		shown:   map[version]ticks{},
+	}
+	s.key = sha256.Sum256(binary.BigEndian.AppendUint64([]byte("logferry simulator"), opts.Seed))
+	if opts.Script != nil {
+		s.rules = newRuleStates(opts.Script.Rules, opts.Seed)
+	}
+	for _, t := range opts.Tenants {
+		s.tenants = append(s.tenants, newDirectory(t, opts))
+	}
+	return s, nil
+}
+
+func newDirectory(t Tenant, opts Options) *directory {
+	d := &directory{Tenant: t}
+	for stream := range d.added {
+		d.added[stream] = &shelf{source: int32(stream)}
+	}
+	org := newOrganisation(t, opts.Seed)
+	for i, g := range opts.Generate {
+		key := draw(org.key, uint64(1000+i))
+		d.made = append(d.made, newGenerator(g, streamIndex(g.Stream), int32(streamCount+i), key, org))
+	}
+	return d
+}
+
+// Stats returns the counts so far.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.stats
+	out.Requests, out.Faults, out.Busiest = maps.Clone(out.Requests), maps.Clone(out.Faults), map[Caller]int{}
+	for caller, w := range s.callers {
+		out.Busiest[caller] = w.busiest
+	}
+	return out
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{s: s, w: w, r: r, base: baseURL(r)}
+	parts := strings.Split(strings.Trim(strings.ToLower(r.URL.Path), "/"), "/")
+	switch {
+	case len(parts) >= 3 && parts[1] == "oauth2" && parts[len(parts)-1] == "token":
+		s.serveToken(c, parts[0])
+	case len(parts) >= 3 && parts[len(parts)-2] == ".well-known":
+		s.serveDiscovery(c, parts[0])
+	case len(parts) == 3 && parts[1] == "auditlogs" && (parts[0] == "beta" || parts[0] == "v1.0"):
+		s.serveReport(c, parts[0] == "beta", parts[2])
+	default:
+		s.count("other")
+		c.fail(http.StatusBadRequest, "BadRequest", fmt.Sprintf("Resource not found for the segment '%s'.", parts[len(parts)-1]))
+	}
+}
+
+func (s *Server) count(kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Requests[kind]++
+}
+
+// serveReport answers a GET of sign-ins or audits.
+func (s *Server) serveReport(c *call, beta bool, name string) {
+	of, ok := map[string]*collection{"signins": signIns, "directoryaudits": directoryAudits}[name]
+	if !ok {
+		s.count("other")
+		c.fail(http.StatusBadRequest, "BadRequest", fmt.Sprintf("Resource not found for the segment '%s'.", name))
+		return
+	}
+	if c.r.Method != http.MethodGet {
+		s.count("other")
+		c.fail(http.StatusMethodNotAllowed, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+		return
+	}
+	options, _ := url.ParseQuery(c.r.URL.RawQuery) // what cannot be read is ignored, as unknown options are
+	q, queryErr := s.parseQuery(of, beta, options)
+	s.count(q.label())
+	claims, why := s.authorize(c.r)
+	if why != "" {
+		c.fail(http.StatusUnauthorized, "InvalidAuthenticationToken", why)
+		return
+	}
+	c.tenant = s.directory(claims.Tenant)
+	if wait, ok := s.admit(Caller{c.tenant.ID, claims.Client}); !ok {
+		c.throttled(fmt.Sprintf("%.3f", wait.Seconds()))
+		return
+	}
+	_, resumed := options["$skiptoken"]
+	c.faults = s.pick(request{path: c.r.URL.Path, tenant: &c.tenant.Tenant, streams: q.streams, report: true, resumed: resumed})
+	if !c.wait() || c.whole() {
+		return
+	}
+	switch refused, _ := queryErr.(*badRequest); {
+	case !contains(claims.Roles, roleAuditLog):
+		c.noRole()
+	case c.tenant.Free && of == signIns:
+		c.noLicence()
+	case refused != nil:
+		c.fail(http.StatusBadRequest, refused.code, refused.message)
+	default:
+		s.servePage(c, q)
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if strings.EqualFold(v, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// label is the query's kind in Stats.Requests.
+func (q *query) label() string {
+	if q.of == directoryAudits {
+		return Audits
+	}
+	for i, name := range Streams() {
+		if q.streams == 1<<i {
+			return name
+		}
+	}
+	return "signins"
+}
+
+// window is the throttle of one caller.
+type window struct {
+	admitted []time.Time // the last Budget.Requests requests
+	recent   []time.Time // those of the last 10 s
+	busiest  int
+}
+
+// admit counts a report request and says whether the budget has room for it, and if not for how long it has none.
+func (s *Server) admit(caller Caller) (time.Duration, bool) {
+	now := s.opts.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.callers[caller]
+	if w == nil {
+		w = &window{}
+		s.callers[caller] = w
+	}
+	w.recent = append(w.recent, now)
+	for now.Sub(w.recent[0]) >= 10*time.Second {
+		w.recent = w.recent[1:]
+	}
+	w.busiest = max(w.busiest, len(w.recent))
+	budget := s.opts.Budget
+	if budget.Requests == 0 {
+		return 0, true
+	}
+	full := len(w.admitted) >= budget.Requests && now.Sub(w.admitted[len(w.admitted)-budget.Requests]) < budget.Per
+	w.admitted = append(w.admitted, now)
+	w.admitted = w.admitted[max(0, len(w.admitted)-budget.Requests):]
+	if !full {
+		return 0, true
+	}
+	s.stats.Throttled++
+	return budget.Per - now.Sub(w.admitted[0]), false
+}

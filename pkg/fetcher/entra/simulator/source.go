@@ -1,0 +1,377 @@
+package simulator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+// item is one version of one record, found by a walk.
+type item struct {
+	place
+	stream  int
+	version int
+	since   ticks // when the version appeared
+	made    *generator
+	added   *addedRecord // where made is nil
+}
+
+// append prints the record as the version of the API shows it, with r as room to work in.
+func (it *item) append(dst []byte, r *traits, beta bool) []byte {
+	if it.made != nil {
+		return it.made.append(dst, r, it.number, it.at, it.version, beta)
+	}
+	return append(dst, it.added.raw(it.version)...)
+}
+
+func (it *item) id() string {
+	if it.made == nil {
+		return it.added.members.ID
+	}
+	var r traits
+	it.made.traits(&r, it.number, it.at, it.version, true)
+	return string(appendID(nil, &r))
+}
+
+// directory is a tenant with its records.
+type directory struct {
+	Tenant
+	made  []*generator
+	added [streamCount]*shelf
+}
+
+// walker yields a source's records in the order of a selection, until ok is false.
+type walker interface {
+	next() (it item, ok bool)
+}
+
+// walk yields the records of a selection, its sources merged.
+func (d *directory) walk(sel *selection) iter.Seq[item] {
+	return func(yield func(item) bool) {
+		var walkers []walker
+		for _, g := range d.made {
+			if sel.streams&(1<<g.stream) != 0 {
+				walkers = append(walkers, newMadeWalk(g, sel))
+			}
+		}
+		for stream, shelf := range d.added {
+			if sel.streams&(1<<stream) != 0 {
+				walkers = append(walkers, &addedWalk{sel: sel, records: shelf.between(sel.lo, sel.hi), stream: stream})
+			}
+		}
+		heads := make([]item, 0, len(walkers))
+		advance := func(i int) bool {
+			it, ok := walkers[i].next()
+			if ok {
+				heads[i] = it
+				return true
+			}
+			walkers = slices.Delete(walkers, i, i+1)
+			heads = slices.Delete(heads, i, i+1)
+			return false
+		}
+		for i := 0; i < len(walkers); {
+			heads = append(heads, item{})
+			if advance(i) {
+				i++
+			}
+		}
+		for len(heads) > 0 {
+			best := 0
+			for i := 1; i < len(heads); i++ {
+				if sel.before(heads[i].place, heads[best].place) {
+					best = i
+				}
+			}
+			if !yield(heads[best]) {
+				return
+			}
+			advance(best)
+		}
+	}
+}
+
+// before says whether a comes before b in the selection's order.
+func (sel *selection) before(a, b place) bool {
+	if sel.asc {
+		return a.compare(b) < 0
+	}
+	return a.compare(b) > 0
+}
+
+// takes says whether a visible record belongs to the selection.
+func (sel *selection) takes(p place, stream int, rec subject) bool {
+	return p.at >= sel.lo && p.at <= sel.hi && (sel.after == nil || sel.before(*sel.after, p)) && sel.filter.match(p.at, stream, rec)
+}
+
+// madeWalk goes over a generator's records [from, to) upwards or downwards.
+type madeWalk struct {
+	g        *generator
+	sel      *selection
+	from, to int64
+	traits   traits
+	at       ticks
+	number   int64
+}
+
+func newMadeWalk(g *generator, sel *selection) *madeWalk {
+	lo, hi := sel.lo, min(sel.hi, sel.now) // what has not happened is not shown
+	if sel.after != nil && sel.asc {
+		lo = max(lo, sel.after.at)
+	} else if sel.after != nil {
+		hi = min(hi, sel.after.at)
+	}
+	w := &madeWalk{g: g, sel: sel}
+	if hi >= lo {
+		w.from, w.to = g.first(lo), g.first(hi+1)
+	}
+	return w
+}
+
+func (w *madeWalk) next() (item, bool) {
+	for w.from < w.to {
+		if w.sel.asc {
+			w.number = w.from
+			w.from++
+		} else {
+			w.to--
+			w.number = w.to
+		}
+		w.at = w.g.time(w.number)
+		it := item{place: place{w.at, w.g.source, w.number}, stream: w.g.stream, since: w.at, made: w.g}
+		if !w.g.settled(w.at, w.sel.now) {
+			var shown bool
+			if it.version, it.since, shown = w.g.version(w.number, w.at, w.sel.now); !shown {
+				continue
+			}
+		}
+		if w.sel.takes(it.place, w.g.stream, w) {
+			return it, true
+		}
+	}
+	return item{}, false
+}
+
+// property makes madeWalk the subject of the filter: the record that it stands on.
+func (w *madeWalk) property(name string) string {
+	w.g.traits(&w.traits, w.number, w.at, 0, true)
+	return w.traits.property(name)
+}
+
+// addedRecord is a Record of a test's own.
+type addedRecord struct {
+	Record
+	place
+	members members
+	shows   ticks // when it appears
+}
+
+// members are those of a record's members that streams, places and filters depend on.
+type members struct {
+	ID                  string   `json:"id"`
+	Created             string   `json:"createdDateTime"`
+	Activity            string   `json:"activityDateTime"`
+	Interactive         *bool    `json:"isInteractive"`
+	EventTypes          []string `json:"signInEventTypes"`
+	UserID              string   `json:"userId"`
+	UserPrincipalName   string   `json:"userPrincipalName"`
+	AppID               string   `json:"appId"`
+	AppDisplayName      string   `json:"appDisplayName"`
+	CorrelationID       string   `json:"correlationId"`
+	IPAddress           string   `json:"ipAddress"`
+	ActivityDisplayName string   `json:"activityDisplayName"`
+	Category            string   `json:"category"`
+	LoggedByService     string   `json:"loggedByService"`
+	InitiatedBy         struct {
+		User struct {
+			ID                string `json:"id"`
+			UserPrincipalName string `json:"userPrincipalName"`
+		} `json:"user"`
+		App struct {
+			AppID       string `json:"appId"`
+			DisplayName string `json:"displayName"`
+		} `json:"app"`
+	} `json:"initiatedBy"`
+}
+
+func (m *members) property(name string) string {
+	switch name {
+	case "id":
+		return m.ID
+	case "userId":
+		return m.UserID
+	case "userPrincipalName":
+		return m.UserPrincipalName
+	case "appId":
+		return m.AppID
+	case "appDisplayName":
+		return m.AppDisplayName
+	case "correlationId":
+		return m.CorrelationID
+	case "ipAddress":
+		return m.IPAddress
+	case "activityDisplayName":
+		return m.ActivityDisplayName
+	case "category":
+		return m.Category
+	case "loggedByService":
+		return m.LoggedByService
+	case "initiatedBy/user/id":
+		return m.InitiatedBy.User.ID
+	case "initiatedBy/user/userPrincipalName":
+		return m.InitiatedBy.User.UserPrincipalName
+	case "initiatedBy/app/appId":
+		return m.InitiatedBy.App.AppID
+	case "initiatedBy/app/displayName":
+		return m.InitiatedBy.App.DisplayName
+	}
+	return ""
+}
+
+// raw returns the record as its version reads.
+func (a *addedRecord) raw(version int) []byte {
+	if version == 0 {
+		return a.Raw
+	}
+	return a.Updates[version-1].Raw
+}
+
+func newAddedRecord(rec Record) (*addedRecord, error) {
+	a := &addedRecord{Record: rec}
+	if err := json.Unmarshal(rec.Raw, &a.members); err != nil {
+		return nil, err
+	}
+	for i, u := range rec.Updates {
+		if !json.Valid(u.Raw) {
+			return nil, fmt.Errorf("update %d is not JSON", i+1)
+		}
+	}
+	when := rec.Time
+	if when.IsZero() {
+		text := a.members.Created
+		if text == "" {
+			text = a.members.Activity
+		}
+		if text == "" {
+			return nil, errors.New("has neither createdDateTime nor activityDateTime, and Record.Time is not set")
+		}
+		var err error
+		if when, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return nil, err
+		}
+	}
+	a.at = toTicks(when)
+	a.shows = a.at
+	if !rec.Appears.IsZero() {
+		a.shows = toTicks(rec.Appears)
+	}
+	return a, nil
+}
+
+// stream tells the stream of a record by its members; -1 for none.
+func (m *members) stream() int {
+	switch {
+	case m.Activity != "":
+		return streamAudits
+	case m.Created == "":
+		return -1
+	case len(m.EventTypes) > 0:
+		return slices.Index(eventTypeNames, m.EventTypes[0])
+	case m.Interactive != nil && !*m.Interactive:
+		return streamNonInteractive
+	}
+	return streamInteractive
+}
+
+// shelf holds the added records of one stream in order. A walk keeps the slice it got: it is appended to or replaced, never changed.
+type shelf struct {
+	source  int32
+	mu      sync.RWMutex
+	records []*addedRecord
+	total   int64
+}
+
+func (s *shelf) add(a *addedRecord) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.source, a.number = s.source, s.total
+	s.total++
+	i := sort.Search(len(s.records), func(i int) bool { return s.records[i].at > a.at })
+	if i == len(s.records) {
+		s.records = append(s.records, a)
+		return
+	}
+	s.records = slices.Concat(s.records[:i], []*addedRecord{a}, s.records[i:])
+}
+
+// between returns the records in [lo, hi].
+func (s *shelf) between(lo, hi ticks) []*addedRecord {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	from := sort.Search(len(s.records), func(i int) bool { return s.records[i].at >= lo })
+	to := sort.Search(len(s.records), func(i int) bool { return s.records[i].at > hi })
+	return s.records[from:max(from, to)]
+}
+
+type addedWalk struct {
+	sel     *selection
+	records []*addedRecord
+	stream  int
+}
+
+func (w *addedWalk) next() (item, bool) {
+	for len(w.records) > 0 {
+		var a *addedRecord
+		if w.sel.asc {
+			a, w.records = w.records[0], w.records[1:]
+		} else {
+			last := len(w.records) - 1
+			a, w.records = w.records[last], w.records[:last]
+		}
+		if a.shows > w.sel.now || !w.sel.takes(a.place, w.stream, &a.members) {
+			continue
+		}
+		it := item{place: a.place, stream: w.stream, since: a.shows, added: a}
+		for _, u := range a.Updates {
+			if at := toTicks(u.At); at <= w.sel.now {
+				it.version++
+				it.since = max(at, a.shows)
+			}
+		}
+		return it, true
+	}
+	return item{}, false
+}
+
+func streamIndex(stream string) int { return slices.Index(Streams(), stream) }
+
+// Add puts a record of the caller's own into a stream.
+func (s *Server) Add(stream string, rec Record) error {
+	n := streamIndex(stream)
+	d := s.directory(rec.Tenant)
+	if n < 0 || d == nil {
+		return fmt.Errorf("add record: no stream %q of tenant %q", stream, rec.Tenant)
+	}
+	a, err := newAddedRecord(rec)
+	if err != nil {
+		return fmt.Errorf("add record to %s: %w", stream, err)
+	}
+	d.added[n].add(a)
+	return nil
+}
+
+// directory finds a tenant by its GUID or domain; "" is the first.
+func (s *Server) directory(name string) *directory {
+	for _, d := range s.tenants {
+		if name == "" || strings.EqualFold(name, d.ID) || strings.EqualFold(name, d.Domain) {
+			return d
+		}
+	}
+	return nil
+}

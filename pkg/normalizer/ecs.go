@@ -1,0 +1,179 @@
+package normalizer
+
+import (
+	"bytes"
+
+	"github.com/logferry/logferry/pkg/event"
+)
+
+// The Elastic Common Schema, https://www.elastic.co/docs/reference/ecs. Everything that is no ECS field stands under "entra"
+// (the record as sent) or "logferry" (what we derive or know).
+const ecsVersion = "9.4.0"
+
+// person is how ECS sees somebody: user.*, user.target.*.
+type person struct {
+	id, name, fullName text
+	email, domain      text
+}
+
+// user makes a person of a user. A user's name is the full user principal name in lower case: services spell it differently
+// from record to record, and the part before the @ alone is not unique.
+func (j *job) user(id, userPrincipalName, displayName text) person {
+	p := person{id: id, name: j.lower(userPrincipalName), fullName: displayName}
+	p.email, p.domain = mailOf(p.name)
+	return p
+}
+
+var (
+	at       = []byte("@")
+	guestTag = []byte("#ext#")
+)
+
+// mailOf splits a user principal name in lower case. A guest's (user_home.tld#EXT#@tenant) is no mail address.
+func mailOf(name text) (email, domain text) {
+	i := bytes.LastIndexByte(name, '@')
+	if i <= 0 || i+1 == len(name) {
+		return nil, nil
+	}
+	if bytes.Count(name, at) == 1 && !bytes.Contains(name, guestTag) {
+		email = name
+	}
+	return email, name[i+1:]
+}
+
+// ecsCore renders a record of a family that has no mapping yet.
+func (j *job) ecsCore(rec *event.Record, opts ecsOptions) {
+	j.ecsBegin(rec, nil)
+	j.ecsEventCore(rec, nil, "azure."+rec.Key.Family())
+	j.out.end()
+	j.ecsCommon(rec, person{}, address{})
+	j.ecsLogferry(rec)
+	j.out.end()
+	j.ecsEnd(rec, opts)
+}
+
+// ecsBegin opens the event with its time: the record's own text where that is sound, so that no digit is lost.
+func (j *job) ecsBegin(rec *event.Record, own text) {
+	w := &j.out
+	w.begin()
+	switch {
+	case isUTC(own):
+		w.text("@timestamp", own)
+	case !rec.Time.IsZero():
+		w.time("@timestamp", rec.Time)
+	default:
+		w.time("@timestamp", rec.Read)
+	}
+}
+
+// ecsEventCore opens "event" and writes what every event has. The caller goes on and closes it.
+func (j *job) ecsEventCore(rec *event.Record, id text, dataset string) {
+	w := &j.out
+	w.object("event")
+	if id != nil {
+		w.text("id", id)
+	} else {
+		w.string("id", rec.ID)
+	}
+	w.time("created", rec.Read)
+	w.word("kind", "event")
+	w.word("module", "azure")
+	w.string("dataset", dataset)
+}
+
+// ecsCommon writes what stands outside "event" in every family.
+func (j *job) ecsCommon(rec *event.Record, actor person, from address) {
+	w := &j.out
+	w.object("cloud")
+	w.object("account")
+	w.string("id", rec.Key.Tenant)
+	w.end()
+	w.word("provider", "azure")
+	w.object("service")
+	w.word("name", "Microsoft Entra ID")
+	w.end()
+	w.end()
+
+	w.object("ecs")
+	w.word("version", ecsVersion)
+	w.end()
+
+	w.object("client")
+	w.ip("ip", from.ip)
+	w.end()
+
+	j.related.ip(from)
+	j.related.user(actor.name, actor.id, actor.fullName)
+	w.object("related")
+	w.ips("ip", j.related.ips)
+	w.texts("user", j.related.users)
+	w.texts("hosts", j.related.hosts)
+	w.end()
+}
+
+// ecsPerson writes the members of user or user.target.
+func (j *job) ecsPerson(p person) {
+	w := &j.out
+	w.text("id", p.id)
+	w.text("name", p.name)
+	w.text("full_name", p.fullName)
+	w.text("email", p.email)
+	w.text("domain", p.domain)
+}
+
+// ecsNamed writes an object that has an id and a name.
+func (j *job) ecsNamed(key string, id, name text) {
+	w := &j.out
+	w.object(key)
+	w.text("id", id)
+	w.text("name", name)
+	w.end()
+}
+
+// ecsAddress writes the members of source that come from an address.
+func (j *job) ecsAddress(a address) {
+	w := &j.out
+	w.text("address", a.text)
+	w.ip("ip", a.ip)
+	if a.port != 0 {
+		w.integer("port", int64(a.port))
+	}
+}
+
+// ecsLogferry opens "logferry" and writes what we know of every record. The caller goes on and closes it.
+func (j *job) ecsLogferry(rec *event.Record) {
+	w := &j.out
+	id := rec.EventID()
+	w.object("logferry")
+	w.string("stream", rec.Key.Stream)
+	w.string("tenant", rec.Key.Tenant)
+	w.key("event_id")
+	w.buf = append(w.buf, '"')
+	w.buf = append(w.buf, id[:]...)
+	w.buf = append(w.buf, '"')
+	w.integer("mapping", Version)
+	for _, f := range [...]struct {
+		flag event.Flags
+		name string
+	}{
+		{event.FlagUpdate, "update"},
+		{event.FlagUncertain, "uncertain"},
+		{event.FlagResent, "resent"},
+		{event.FlagNoID, "no_id"},
+		{event.FlagNoTime, "no_time"},
+	} {
+		if rec.Flags&f.flag != 0 {
+			w.bool(f.name, true)
+		}
+	}
+}
+
+// ecsEnd closes the event, with the record as it came in its last member.
+func (j *job) ecsEnd(rec *event.Record, opts ecsOptions) {
+	w := &j.out
+	if !opts.dropRaw {
+		w.key("entra")
+		w.buf = appendLine(w.buf, rec.Raw)
+	}
+	w.finish()
+}

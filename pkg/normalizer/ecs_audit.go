@@ -1,0 +1,170 @@
+package normalizer
+
+import (
+	"slices"
+
+	"github.com/logferry/logferry/pkg/event"
+)
+
+func (j *job) ecsAudit(rec *event.Record, opts ecsOptions) {
+	m, w := &j.audit, &j.out
+	actor := j.auditActor()
+	j.related.user(actor.name, actor.id, actor.fullName)
+
+	j.ecsBegin(rec, m.time)
+	j.ecsAuditEvent(rec)
+	j.ecsAuditMessage()
+	w.object("user")
+	j.ecsPerson(actor)
+	j.ecsAuditTarget()
+	w.end()
+	groupID, groupName := m.group()
+	j.ecsNamed("group", groupID, groupName)
+	w.object("service")
+	w.text("id", m.appID)
+	w.text("name", first(m.appName, m.servicePrincipalName))
+	if t := m.target(targetApplication, targetServicePrincipal); t != nil {
+		j.ecsNamed("target", t.id, t.name)
+	}
+	w.end()
+	if t := m.target(targetPolicy); t != nil {
+		j.ecsNamed("rule", t.id, t.name)
+	}
+	if t := m.target(targetDevice); t != nil {
+		w.object("device")
+		w.text("id", t.id)
+		w.end()
+	}
+	w.object("source")
+	j.ecsAddress(m.address)
+	w.end()
+	w.object("user_agent")
+	w.text("original", m.userAgent)
+	w.end()
+	w.object("trace")
+	w.text("id", m.correlationID)
+	w.end()
+	j.ecsCommon(rec, actor, m.address)
+	j.ecsLogferry(rec)
+	w.object("role")
+	w.text("name", m.role.name)
+	w.text("id", m.role.id)
+	w.text("template_id", m.role.templateID)
+	w.end()
+	w.end()
+	j.ecsEnd(rec, opts)
+}
+
+// auditActor gives the user who did it, else the service. What a user did through an app shows the app as service only.
+func (j *job) auditActor() person {
+	m := &j.audit
+	if m.userID != nil || m.userPrincipalName != nil || m.userDisplayName != nil {
+		return j.user(m.userID, m.userPrincipalName, m.userDisplayName)
+	}
+	return person{id: m.servicePrincipalID, name: first(m.appName, m.servicePrincipalName)}
+}
+
+func (j *job) ecsAuditEvent(rec *event.Record) {
+	m, w := &j.audit, &j.out
+	j.ecsEventCore(rec, m.id, "azure.auditlogs")
+	w.text("action", m.activityName)
+	if m.activity.configuration || !m.listed && m.target(targetPolicy) != nil {
+		w.words("category", configuration)
+	} else {
+		w.words("category", iam)
+	}
+	j.ecsAuditTypes()
+	w.word("outcome", m.ecsOutcome())
+	w.text("reason", m.reason)
+	w.text("provider", m.service)
+	w.end()
+}
+
+var configuration, iam = []string{"configuration"}, []string{"iam"}
+
+// ecsAuditTypes writes event.type. Activities that are not listed get what kind of principal they are about.
+func (j *job) ecsAuditTypes() {
+	m, w := &j.audit, &j.out
+	principal := m.principal()
+	w.key("type")
+	w.buf = append(w.buf, '[')
+	if !m.listed && principal != "" {
+		w.buf = append(w.buf, '"')
+		w.buf = append(w.buf, principal...)
+		w.buf = append(w.buf, '"')
+	}
+	for _, word := range m.activity.types {
+		if word == "principal" {
+			word = principal
+		}
+		if word == "" {
+			continue
+		}
+		w.next()
+		w.buf = append(w.buf, '"')
+		w.buf = append(w.buf, word...)
+		w.buf = append(w.buf, '"')
+	}
+	w.buf = append(w.buf, ']')
+}
+
+// principal tells whether the activity is about a user or a group.
+func (m *audit) principal() string {
+	t := m.target(targetUser, targetGroup)
+	switch {
+	case t == nil, !m.listed && m.target(targetPolicy) != nil:
+		return "" // neither goes with category configuration
+	case t.kind == targetGroup:
+		return "group"
+	}
+	return "user"
+}
+
+func (j *job) ecsAuditMessage() {
+	m, w := &j.audit, &j.out
+	if m.activityName == nil || m.reason == nil {
+		w.text("message", first(m.activityName, m.reason))
+		return
+	}
+	w.key("message")
+	w.buf = append(w.buf, '"')
+	w.buf = append(w.buf, m.activityName...)
+	w.buf = append(w.buf, " ("...)
+	w.buf = append(w.buf, m.reason...)
+	w.buf = append(w.buf, `)"`...)
+}
+
+// ecsAuditTarget writes user.target (the first user that it happened to) and user.changes, and collects what all targets are.
+func (j *job) ecsAuditTarget() {
+	m, w := &j.audit, &j.out
+	for i := range m.targets {
+		switch t := &m.targets[i]; t.kind {
+		case targetUser:
+			j.related.user(j.lower(t.userPrincipalName), t.id, t.name)
+		case targetDevice:
+			j.related.host(t.name)
+		}
+	}
+	t := m.target(targetUser)
+	if t != nil {
+		w.object("target")
+		j.ecsPerson(j.user(t.id, t.userPrincipalName, t.name))
+		w.end()
+	}
+	w.object("changes")
+	if t != nil && slices.Contains(m.activity.types, "change") {
+		name := j.lower(t.properties.userPrincipalName)
+		w.text("name", name)
+		w.text("full_name", t.properties.displayName)
+		w.text("email", j.lower(t.properties.mail))
+		_, domain := mailOf(name)
+		w.text("domain", domain)
+	}
+	if m.role.name != nil {
+		w.key("roles")
+		w.buf = append(w.buf, '[')
+		w.quoted(m.role.name)
+		w.buf = append(w.buf, ']')
+	}
+	w.end()
+}

@@ -1,0 +1,267 @@
+package normalizer
+
+import (
+	"bytes"
+	"embed"
+	"encoding/csv"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+//go:embed data/*.csv
+var dataFiles embed.FS
+
+// tables is the data under data/, parsed.
+type tables struct {
+	codes      map[int64]errorCode
+	activities map[string]*activity // by folded name
+	patterns   []pattern            // for names that are not in activities; the first that fits wins
+	operations map[string]*activity // fallback by operationType, lower case
+	other      *activity            // fallback of the fallback
+	systems    []systemWord
+}
+
+// result is what became of a sign-in. An interrupt is neither: the service asks the user for something more (MFA, consent,
+// which account), and often has taken the password already.
+type result uint8
+
+const (
+	resultNone result = iota // the record has no status
+	resultSuccess
+	resultInterrupted
+	resultFailure
+)
+
+var resultWords = [...]string{"", "success", "interrupted", "failure"}
+
+// tristate is a fact that may be unknown.
+type tristate uint8
+
+const (
+	unknown tristate = iota
+	yes
+	no
+)
+
+// errorCode is what an AADSTS code (status.errorCode) says. Codes that are not in the table are failures.
+type errorCode struct {
+	result           result
+	passwordAccepted tristate
+}
+
+// activity is what a directory audit's activity is in the schemas' terms.
+type activity struct {
+	configuration bool     // ECS event.category: configuration instead of iam
+	types         []string // ECS event.type; "principal" stands for user or group, whichever the target is
+	ocsfClass     int      // OCSF 1.8 class_uid
+	ocsfActivity  int      // OCSF 1.8 activity_id
+	cimAction     string   // Splunk CIM Change: action
+}
+
+// pattern is an activity's name with a star at its end (a prefix) or at both ends (a part).
+type pattern struct {
+	part     string
+	anywhere bool
+	activity *activity
+}
+
+// systemWord tells an operating system by a word in its name; osType is ECS user_agent.os.type.
+type systemWord struct {
+	word, osType string
+}
+
+func loadTables() (*tables, error) {
+	t := &tables{codes: map[int64]errorCode{}, activities: map[string]*activity{}, operations: map[string]*activity{}}
+	for _, f := range []struct {
+		name    string
+		columns int
+		add     func(row []string) error
+	}{
+		{"codes", 4, t.addCode},
+		{"activities", 6, t.addActivity},
+		{"operations", 6, t.addOperation},
+		{"systems", 2, t.addSystem},
+	} {
+		if err := loadTable(f.name, f.columns, f.add); err != nil {
+			return nil, err
+		}
+	}
+	if t.other = t.operations["*"]; t.other == nil {
+		return nil, fmt.Errorf("operations: no row *, which is for operations without one")
+	}
+	return t, nil
+}
+
+// loadTable hands the rows of a file to add. The first row names the columns; lines that begin with # are remarks.
+func loadTable(name string, columns int, add func(row []string) error) error {
+	f, err := dataFiles.Open("data/" + name + ".csv")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comment = '#'
+	r.FieldsPerRecord = columns
+	rows, err := r.ReadAll()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	for _, row := range rows[min(1, len(rows)):] {
+		if err := add(row); err != nil {
+			return fmt.Errorf("read %s: row %q: %w", name, row[0], err)
+		}
+	}
+	return nil
+}
+
+func (t *tables) addCode(row []string) error {
+	code, err := strconv.ParseInt(row[0], 10, 64)
+	if err != nil {
+		return err
+	}
+	if _, ok := t.codes[code]; ok {
+		return fmt.Errorf("stands twice")
+	}
+	var c errorCode
+	switch row[1] {
+	case "success":
+		c.result = resultSuccess
+	case "interrupted":
+		c.result = resultInterrupted
+	case "failure":
+		c.result = resultFailure
+	default:
+		return fmt.Errorf("unknown class %q", row[1])
+	}
+	switch row[2] {
+	case "":
+	case "yes":
+		c.passwordAccepted = yes
+	case "no":
+		c.passwordAccepted = no
+	default:
+		return fmt.Errorf("password_accepted is %q: want yes, no or nothing", row[2])
+	}
+	t.codes[code] = c
+	return nil
+}
+
+func (t *tables) addActivity(row []string) error {
+	a, err := parseActivity(row)
+	if err != nil {
+		return err
+	}
+	name := string(fold(nil, []byte(row[0])))
+	if part, ok := strings.CutSuffix(name, "*"); ok {
+		part, anywhere := strings.CutPrefix(part, "*")
+		t.patterns = append(t.patterns, pattern{part, anywhere, a})
+		return nil
+	}
+	if t.activities[name] != nil {
+		return fmt.Errorf("stands twice")
+	}
+	t.activities[name] = a
+	return nil
+}
+
+func (t *tables) addOperation(row []string) error {
+	a, err := parseActivity(row)
+	if err != nil {
+		return err
+	}
+	if t.operations[row[0]] != nil {
+		return fmt.Errorf("stands twice")
+	}
+	t.operations[row[0]] = a
+	return nil
+}
+
+func (t *tables) addSystem(row []string) error {
+	t.systems = append(t.systems, systemWord{row[0], row[1]})
+	return nil
+}
+
+// parseActivity reads name, category, types, ocsf_class, ocsf_activity, cim_action.
+func parseActivity(row []string) (*activity, error) {
+	a := &activity{types: strings.Fields(row[2]), cimAction: row[5]}
+	switch row[1] {
+	case "iam":
+	case "configuration":
+		a.configuration = true
+	default:
+		return nil, fmt.Errorf("unknown category %q", row[1])
+	}
+	if len(a.types) == 0 {
+		return nil, fmt.Errorf("no type")
+	}
+	var err error
+	if a.ocsfClass, err = strconv.Atoi(row[3]); err != nil {
+		return nil, fmt.Errorf("OCSF class: %w", err)
+	}
+	if a.ocsfActivity, err = strconv.Atoi(row[4]); err != nil {
+		return nil, fmt.Errorf("OCSF activity: %w", err)
+	}
+	return a, nil
+}
+
+// code tells what an AADSTS code says.
+func (t *tables) code(v int64) errorCode {
+	if c, ok := t.codes[v]; ok {
+		return c
+	}
+	return errorCode{result: resultFailure}
+}
+
+// fold appends an activity's name in the form in which names are compared: lower case, with hyphens for dashes (the service
+// writes "Update application – ..", people write "-").
+func fold(dst, name []byte) []byte {
+	for len(name) > 0 {
+		switch c := name[0]; {
+		case bytes.HasPrefix(name, enDash), bytes.HasPrefix(name, emDash):
+			dst = append(dst, '-')
+			name = name[len(enDash):]
+		case c >= 'A' && c <= 'Z':
+			dst = append(dst, c+'a'-'A')
+			name = name[1:]
+		default:
+			dst = append(dst, c)
+			name = name[1:]
+		}
+	}
+	return dst
+}
+
+var enDash, emDash = []byte("–"), []byte("—")
+
+// activity finds an activity by its folded name; nil if the table does not know it.
+func (t *tables) activity(folded []byte) *activity {
+	if a := t.activities[string(folded)]; a != nil {
+		return a
+	}
+	for i := range t.patterns {
+		p := &t.patterns[i]
+		if p.anywhere && strings.Contains(view(folded), p.part) || strings.HasPrefix(view(folded), p.part) {
+			return p.activity
+		}
+	}
+	return nil
+}
+
+// operation is the fallback for activities that are not in the table, by operationType in lower case.
+func (t *tables) operation(folded []byte) *activity {
+	if a := t.operations[string(folded)]; a != nil {
+		return a
+	}
+	return t.other
+}
+
+// osType finds the ECS type of an operating system by its name in lower case without blanks; "" if no word fits.
+func (t *tables) osType(name []byte) string {
+	for _, s := range t.systems {
+		if strings.Contains(view(name), s.word) {
+			return s.osType
+		}
+	}
+	return ""
+}

@@ -1,0 +1,233 @@
+// Package pipeline connects the stages: fetchers pull slices into the journal, lanes take records out of it, have them
+// normalized and send them. It knows when to try again and what to count; it knows no protocol, no file and no clock service.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/timeline"
+)
+
+// Fetcher reads slices of the streams of one source.
+type Fetcher interface {
+	// Fetch yields the pages of s in whatever order the API has. It keeps no state; an error ends the slice, which stays open.
+	Fetch(ctx context.Context, s event.Slice) iter.Seq2[event.Page, error]
+}
+
+// Normalizer renders records.
+type Normalizer interface {
+	// Normalize appends rec in schema to dst. An error is poison for this record alone.
+	Normalize(dst []byte, rec event.Record, schema event.Schema) ([]byte, error)
+}
+
+// Sink delivers events.
+type Sink interface {
+	// Send tries once. nil: the peer has accepted every event. Otherwise an error of package fault. It never retries.
+	Send(ctx context.Context, events []event.Event) error
+	Limits() event.Limits // events, bytes, linger, requests in flight: the lane cuts to them
+	Close() error
+}
+
+// Journal is the state file.
+type Journal interface {
+	Append(ctx context.Context, c event.PageCommit) (event.PageResult, error)
+	Read(seq uint64) (*event.Batch, error)
+	Damaged(seq uint64) (event.Slice, error)
+	Step(ctx context.Context, s event.LaneStep) error
+	SaveCursors(key event.StreamKey, cursors []event.Cursor, remove []string, floor time.Time)
+	Cursors(key event.StreamKey) []event.Cursor
+	Tenant(cloud, configured string) (tid string, ok bool)
+	SetTenant(cloud, configured, tid string) error
+	Room() int64
+	Ledger() map[event.StreamKey]event.StreamLedger
+	LaneStates() []event.LaneState
+}
+
+// Source is one tenant read with one app registration.
+type Source struct {
+	Name     string // the operator's label
+	Cloud    string
+	Tenant   string // as configured: id or verified domain
+	Fetcher  Fetcher
+	Identify func(ctx context.Context) (tid string, err error) // signs in and tells the tenant's GUID
+	Now      func() time.Time                                  // the service's clock
+	Smaller  func(error) bool                                  // whether a smaller slice may help against this error
+	Streams  []string
+	Time     timeline.Config
+
+	DigestVersion uint8
+}
+
+// Outlet is one configured sink.
+type Outlet struct {
+	Name     string
+	Sink     Sink
+	Schema   event.Schema
+	Wants    func(event.StreamKey) bool // which streams; nil: all
+	WhenFull string                     // wait | skip_oldest
+	Paused   bool                       // keeps its place and sends nothing
+}
+
+// Options are what a Pipeline is made of.
+type Options struct {
+	Journal    Journal
+	Normalizer Normalizer
+	Sources    []Source
+	Outlets    []Outlet
+	Log        *zap.Logger
+	Workers    int                             // slices read at once per source; default 4
+	Ring       int                             // bytes of recent batches kept in memory; default 16 MiB
+	Grace      time.Duration                   // for the lanes at shutdown; default 20s
+	Lost       func(event.StreamKey) time.Time // after a loss of state: where to begin again; zero: nothing was lost
+	Crash      func(point string)              // test hook; nil in production
+}
+
+// Pipeline is the running whole.
+type Pipeline struct {
+	o       Options
+	log     *zap.Logger
+	ring    *ring
+	sources []*source
+	lanes   []*lane
+	started time.Time
+	room    *signal // lanes have made room
+	settled *signal // a reader or a lane has got on, or has met a fault
+}
+
+// New wires the stages; nothing runs yet.
+func New(o Options) (*Pipeline, error) {
+	if len(o.Outlets) == 0 {
+		return nil, errors.New("start pipeline: there is no sink")
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Workers <= 0 {
+		o.Workers = 4
+	}
+	if o.Ring <= 0 {
+		o.Ring = 16 << 20
+	}
+	if o.Grace <= 0 {
+		o.Grace = 20 * time.Second
+	}
+	if o.Crash == nil {
+		o.Crash = func(string) {}
+	}
+	if o.Lost == nil {
+		o.Lost = func(event.StreamKey) time.Time { return time.Time{} }
+	}
+	p := &Pipeline{o: o, log: o.Log, room: newSignal(), settled: newSignal(), started: time.Now()}
+	p.ring = newRing(o.Ring, sharedSchemas(o.Outlets))
+	for i := range o.Sources {
+		p.sources = append(p.sources, newSource(p, &o.Sources[i]))
+	}
+	places := map[string]event.Position{}
+	for _, l := range o.Journal.LaneStates() {
+		places[l.Sink] = l.Pos
+	}
+	for i := range o.Outlets {
+		at, ok := places[o.Outlets[i].Name]
+		if !ok {
+			return nil, errors.New("start pipeline: sink " + o.Outlets[i].Name + " has no lane in the state file")
+		}
+		p.lanes = append(p.lanes, newLane(p, &o.Outlets[i], at))
+	}
+	return p, nil
+}
+
+// sharedSchemas gives the schemas that more than one sink wants: their renderings are worth keeping.
+func sharedSchemas(outlets []Outlet) map[event.Schema]bool {
+	shared, once := map[event.Schema]bool{}, map[event.Schema]bool{}
+	for _, o := range outlets {
+		if once[o.Schema] {
+			shared[o.Schema] = true
+		}
+		once[o.Schema] = true
+	}
+	return shared
+}
+
+// Run works until ctx ends. Then the fetchers stop, what they have read is journalled, and the lanes have Grace to send the
+// rest. Correctness never depends on that: shutdown is a crash with less work for the next start.
+func (p *Pipeline) Run(ctx context.Context) error {
+	sending, stop := p.graceful(ctx)
+	defer stop()
+	return p.work(ctx, sending)
+}
+
+// graceful gives a context that ends Grace after ctx.
+func (p *Pipeline) graceful(ctx context.Context) (context.Context, context.CancelFunc) {
+	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	cancel := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(p.o.Grace)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			stopSending()
+		case <-sending.Done():
+		}
+	})
+	return sending, func() {
+		cancel()
+		stopSending()
+	}
+}
+
+// work fetches until fetching ends, then sends what is left until it is sent or sending ends.
+func (p *Pipeline) work(fetching, sending context.Context) error {
+	var fetchers, lanes sync.WaitGroup
+	for _, s := range p.sources {
+		fetchers.Go(func() { s.run(fetching) })
+	}
+	for _, l := range p.lanes {
+		lanes.Go(func() { l.run(sending) })
+	}
+	<-fetching.Done()
+	fetchers.Wait()
+	for _, l := range p.lanes {
+		close(l.draining)
+	}
+	lanes.Wait()
+	return p.closeSinks()
+}
+
+func (p *Pipeline) closeSinks() error {
+	var faults []error
+	for _, l := range p.lanes {
+		if err := l.outlet.Sink.Close(); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// signal wakes all who wait: a broadcast that can be selected on.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func newSignal() *signal { return &signal{ch: make(chan struct{})} }
+
+// C is closed at the next Broadcast. Take it before looking at what is waited for.
+func (s *signal) C() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ch
+}
+
+// Broadcast wakes everybody.
+func (s *signal) Broadcast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.ch)
+	s.ch = make(chan struct{})
+}

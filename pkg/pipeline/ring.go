@@ -1,0 +1,98 @@
+package pipeline
+
+import (
+	"sync"
+
+	"github.com/logferry/logferry/pkg/event"
+)
+
+// ring keeps the batches that were journalled last, so that lanes which keep up need not read them from disk, and their
+// renderings, so that lanes of equal schema do not map a record twice.
+type ring struct {
+	mu      sync.Mutex
+	entries map[uint64]*entry
+	order   []uint64 // as added, which may differ from seq by a little
+	bytes   int
+	most    int
+	shared  map[event.Schema]bool
+	added   *signal
+}
+
+type entry struct {
+	batch      *event.Batch
+	mu         sync.Mutex
+	renderings map[event.Schema]*rendering
+}
+
+// rendering is a batch in one schema.
+type rendering struct {
+	once   sync.Once
+	bodies [][]byte
+	errs   []error // nil, or one per record
+}
+
+func newRing(most int, shared map[event.Schema]bool) *ring {
+	return &ring{entries: map[uint64]*entry{}, most: most, shared: shared, added: newSignal()}
+}
+
+// add takes a batch that has just been committed and wakes the lanes.
+func (r *ring) add(b *event.Batch) {
+	r.mu.Lock()
+	r.entries[b.Seq] = &entry{batch: b}
+	r.order = append(r.order, b.Seq)
+	r.bytes += b.Bytes
+	for r.bytes > r.most && len(r.order) > 0 {
+		oldest := r.order[0]
+		r.order = r.order[1:]
+		r.bytes -= r.entries[oldest].batch.Bytes
+		delete(r.entries, oldest)
+	}
+	r.mu.Unlock()
+	r.added.Broadcast()
+}
+
+// get gives exactly the batch seq, or nil. A lane that gets nil asks the journal, which alone knows the order.
+func (r *ring) get(seq uint64) *entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.entries[seq]
+}
+
+// rendered gives the entry's records in schema, made once for all lanes.
+func (e *entry) rendered(n Normalizer, schema event.Schema) *rendering {
+	e.mu.Lock()
+	if e.renderings == nil {
+		e.renderings = map[event.Schema]*rendering{}
+	}
+	r := e.renderings[schema]
+	if r == nil {
+		r = &rendering{}
+		e.renderings[schema] = r
+	}
+	e.mu.Unlock()
+	r.once.Do(func() { r.make(n, e.batch, schema) })
+	return r
+}
+
+func (r *rendering) make(n Normalizer, b *event.Batch, schema event.Schema) {
+	buf := make([]byte, 0, b.Bytes+b.Bytes/2)
+	ends := make([]int, len(b.Records))
+	for i := range b.Records {
+		out, err := n.Normalize(buf, b.Records[i], schema)
+		if err != nil {
+			if r.errs == nil {
+				r.errs = make([]error, len(b.Records))
+			}
+			r.errs[i] = err
+		} else {
+			buf = out
+		}
+		ends[i] = len(buf)
+	}
+	r.bodies = make([][]byte, len(ends))
+	start := 0
+	for i, end := range ends {
+		r.bodies[i] = buf[start:end:end]
+		start = end
+	}
+}

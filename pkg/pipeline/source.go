@@ -1,0 +1,360 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/retry"
+	"github.com/logferry/logferry/pkg/timeline"
+)
+
+// source reads the streams of one tenant: one goroutine that chooses slices, and one for each slice being read.
+type source struct {
+	*Source
+	p    *Pipeline
+	log  *zap.Logger
+	wake chan struct{} // a slice has ended
+
+	mu      sync.Mutex
+	state   condition // of the sign-in, before the streams are known
+	streams []*stream
+	turn    int  // the stream that is asked first next time
+	running int  // slices being read
+	once    bool // run --once
+}
+
+// stream is the state of one stream of the source; the source's mutex guards it.
+type stream struct {
+	key   event.StreamKey
+	line  *timeline.Line
+	pacer *retry.Pacer
+	state condition
+	last  time.Time // time of the newest record read
+}
+
+// condition is how a stream, a sign-in or a lane fares.
+type condition struct {
+	Blocked bool      // only an operator can mend it
+	Err     string    // the last fault; "" when all is well
+	Since   time.Time // of the first fault in a row
+	Faults  int       // in a row
+}
+
+func (c *condition) fail(err error, now time.Time) {
+	if c.Faults++; c.Faults == 1 {
+		c.Since = now
+	}
+	c.Err, c.Blocked = err.Error(), fault.Of(err) == fault.Blocked
+}
+
+func (c *condition) ok() { *c = condition{} }
+
+func newSource(p *Pipeline, s *Source) *source {
+	return &source{Source: s, p: p, log: p.log.With(zap.String("source", s.Name)), wake: make(chan struct{}, 1)}
+}
+
+func (s *source) run(ctx context.Context) {
+	tid, err := s.identify(ctx)
+	if err != nil {
+		return
+	}
+	s.open(tid)
+	var slices sync.WaitGroup
+	defer slices.Wait()
+	for ctx.Err() == nil {
+		st, job, due, ok := s.next()
+		if ok {
+			slices.Go(func() { s.read(ctx, st, job) })
+			continue
+		}
+		s.wait(ctx, due)
+	}
+}
+
+// identify finds out whose records these are: from the state file, else by signing in, for as long as it takes.
+func (s *source) identify(ctx context.Context) (string, error) {
+	if tid, ok := s.p.o.Journal.Tenant(s.Cloud, s.Tenant); ok {
+		return tid, nil
+	}
+	pacer := retry.New(retry.Options{})
+	for {
+		tid, err := s.Identify(ctx)
+		if err == nil {
+			err = s.p.o.Journal.SetTenant(s.Cloud, s.Tenant, tid)
+		}
+		if err == nil {
+			s.set(func() { s.state.ok() })
+			return tid, nil
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		pause := pacer.Next(err)
+		s.log.Error("signing in failed, trying again", zap.Error(err), zap.Duration("pause", pause))
+		s.set(func() { s.state.fail(err, time.Now()) })
+		if err := retry.Sleep(ctx, pause); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (s *source) set(change func()) {
+	s.mu.Lock()
+	change()
+	s.mu.Unlock()
+	s.p.settled.Broadcast()
+}
+
+// open makes the streams' time lines from their saved cursors.
+func (s *source) open(tid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.Now()
+	for _, name := range s.Streams {
+		key := event.StreamKey{Cloud: s.Cloud, Tenant: tid, Stream: name}
+		st := &stream{key: key, pacer: retry.New(retry.Options{First: time.Second, Most: 2 * time.Minute})}
+		st.line = timeline.New(name, s.Time, now, s.p.o.Journal.Cursors(key), s.p.o.Lost(key))
+		if s.once {
+			st.line.Drain()
+		}
+		s.save(st)
+		s.streams = append(s.streams, st)
+	}
+}
+
+// save hands over cursors that the line has made or set itself, and reports what it has to say.
+func (s *source) save(st *stream) {
+	if cursors, removed := st.line.Unsaved(); len(cursors)+len(removed) > 0 {
+		s.p.o.Journal.SaveCursors(st.key, cursors, removed, st.line.Floor())
+	}
+	for _, note := range st.line.Notes() {
+		s.log.Warn(note, zap.String("stream", st.key.Stream))
+	}
+}
+
+// next chooses a slice that is due, the streams taking turns; else it tells when one may be.
+func (s *source) next() (*stream, timeline.Job, time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.Now()
+	var due time.Time
+	if s.running >= s.p.o.Workers || s.p.o.Journal.Room() <= 0 {
+		return nil, timeline.Job{}, now.Add(time.Minute), false
+	}
+	for i := range s.streams {
+		st := s.streams[(s.turn+i)%len(s.streams)]
+		job, ok := st.line.Next(now)
+		s.save(st)
+		if ok {
+			s.turn = (s.turn + i + 1) % len(s.streams)
+			s.running++
+			return st, job, time.Time{}, true
+		}
+		if d := st.line.Due(now); !d.IsZero() && (due.IsZero() || d.Before(due)) {
+			due = d
+		}
+	}
+	return nil, timeline.Job{}, due, false
+}
+
+// wait rests until due, the end of a slice, room in the journal, or the end of ctx.
+func (s *source) wait(ctx context.Context, due time.Time) {
+	pause := time.Minute
+	if !due.IsZero() {
+		pause = min(max(due.Sub(s.Now()), 10*time.Millisecond), time.Minute)
+	}
+	room := s.p.room.C()
+	if s.p.o.Journal.Room() > 0 {
+		room = nil
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.wake:
+	case <-room:
+	case <-ctx.Done():
+	}
+}
+
+// read reads one slice and tells its line how that went.
+func (s *source) read(ctx context.Context, st *stream, job timeline.Job) {
+	moves, outcome, err := s.pages(ctx, st, job)
+	now := s.Now()
+	s.mu.Lock()
+	s.running--
+	switch {
+	case err == nil:
+		st.line.Apply(moves, now, outcome)
+		st.pacer.Reset()
+		st.state.ok()
+	case ctx.Err() != nil:
+		st.line.Fail(job, now, 0, false)
+	default:
+		s.failed(st, job, err, now)
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	s.p.settled.Broadcast()
+}
+
+func (s *source) failed(st *stream, job timeline.Job, err error, now time.Time) {
+	pause := st.pacer.Next(err)
+	st.state.fail(err, now)
+	st.line.Fail(job, now, pause, s.Smaller != nil && s.Smaller(err))
+	if st.state.Blocked {
+		st.line.Pause(now, pause)
+	}
+	level := s.log.Warn
+	if st.state.Blocked {
+		level = s.log.Error
+	}
+	level("reading a slice failed, it stays open", zap.String("stream", st.key.Stream), zap.String("reader", job.Slice.Reader),
+		zap.Stringer("slice", job.Slice), zap.Error(err), zap.Bool("blocked", st.state.Blocked), zap.Duration("pause", pause))
+}
+
+// pages reads the pages of a slice into the journal; the last one carries the reader's move.
+func (s *source) pages(ctx context.Context, st *stream, job timeline.Job) (timeline.Moves, timeline.Outcome, error) {
+	var (
+		moves   timeline.Moves
+		outcome timeline.Outcome
+		first   time.Time
+		last    bool
+	)
+	for page, err := range s.Fetcher.Fetch(ctx, job.Slice) {
+		if err != nil {
+			return moves, outcome, err
+		}
+		if outcome.Pages++; outcome.Pages == 1 {
+			first = page.Date
+			if first.IsZero() {
+				first = s.Now()
+			}
+		}
+		outcome.Rows += len(page.Records)
+		commit := s.commit(st, job, page)
+		if last = page.Last; last {
+			s.mu.Lock()
+			moves = st.line.Finish(job, first, s.Now())
+			s.mu.Unlock()
+			commit.Cursors, commit.Remove, commit.Floor = moves.Cursors, moves.Remove, moves.Floor
+		}
+		// What is in hand is journalled even when the process is told to stop.
+		if err := s.journal(context.WithoutCancel(ctx), st, commit); err != nil {
+			return moves, outcome, err
+		}
+		if !last {
+			if err := s.waitForRoom(ctx); err != nil {
+				return moves, outcome, err
+			}
+		}
+	}
+	if !last {
+		return moves, outcome, errors.New("read slice: it ended without a last page")
+	}
+	return moves, outcome, nil
+}
+
+// commit sets apart the rows that the filter should have kept away: those outside the slice that are also older than what is
+// remembered. Others outside are taken: an early or late row is still a record.
+func (s *source) commit(st *stream, job timeline.Job, page event.Page) event.PageCommit {
+	s.mu.Lock()
+	floor := st.line.Floor()
+	s.mu.Unlock()
+	c := event.PageCommit{Key: st.key, Slice: job.Slice, DropUpdates: s.Time.Updates == "drop", Uncertain: job.Uncertain, DigestVersion: s.DigestVersion}
+	kept := page.Records[:0:len(page.Records)]
+	for i := range page.Records {
+		r := &page.Records[i]
+		if r.Time.Before(floor) && !job.Slice.Contains(r.Time) {
+			c.Outside++
+			continue
+		}
+		r.Key = st.key
+		kept = append(kept, *r)
+	}
+	c.Records = kept
+	return c
+}
+
+// journal commits a page and hands what was new to the lanes.
+func (s *source) journal(ctx context.Context, st *stream, c event.PageCommit) error {
+	res, err := s.p.o.Journal.Append(ctx, c)
+	if err != nil {
+		return fmt.Errorf("journal page: %w", err)
+	}
+	if res.Batch != nil {
+		s.p.ring.add(res.Batch)
+		newest := res.Batch.Records[len(res.Batch.Records)-1].Time
+		s.mu.Lock()
+		if newest.After(st.last) {
+			st.last = newest
+		}
+		s.mu.Unlock()
+	}
+	if rows := res.Rows; rows >= 20 && res.Updated*5 > rows {
+		s.log.Warn("over a fifth of a page are updates of known records: a volatile member may be missing from the stream's table",
+			zap.String("stream", st.key.Stream), zap.Uint64("rows", rows), zap.Uint64("updated", res.Updated))
+	}
+	return nil
+}
+
+// waitForRoom waits with no page in hand until the lanes have made room in the journal.
+func (s *source) waitForRoom(ctx context.Context) error {
+	for {
+		room := s.p.room.C()
+		if s.p.o.Journal.Room() > 0 {
+			return ctx.Err()
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// repair reads again what a damaged batch held.
+func (s *source) repair(key event.StreamKey, slice event.Slice) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.streams {
+		if st.key == key {
+			to := slice.To
+			if to.IsZero() {
+				to = s.Now()
+			}
+			st.line.Repair(slice.From, to)
+			s.save(st)
+			return true
+		}
+	}
+	return false
+}
+
+// done tells whether everything up to the start of run --once has been read, or cannot be before an operator has acted.
+func (s *source) done() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Blocked {
+		return true
+	}
+	if len(s.streams) < len(s.Streams) {
+		return false
+	}
+	for _, st := range s.streams {
+		if !st.state.Blocked && !st.line.Drained() {
+			return false
+		}
+	}
+	return true
+}
