@@ -48,7 +48,7 @@ sources:
       login_url: %[3]s
       graph_url: %[3]s
       auth: {client_id: %[4]s, client_secret_file: %[5]q}
-      start: 2m
+      start: 20s
       poll: 2s
       lookback: 1m
       reread: [1m, 5m]
@@ -71,7 +71,7 @@ func demo(cmd *cobra.Command, f demoFlags) error {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	graph, err := simulator.New(simulator.Options{Seed: uint64(time.Now().UnixNano()), Generate: madeUp(rate, time.Now().Add(-2*time.Minute))})
+	graph, err := simulator.New(simulator.Options{Seed: uint64(time.Now().UnixNano()), Generate: madeUp(rate, time.Now().Add(-20*time.Second))})
 	if err != nil {
 		return err
 	}

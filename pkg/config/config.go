@@ -126,12 +126,38 @@ func (c *Config) Validate(schemas Schemas) []error {
 		faults = append(faults, checkName(at, s.Name, seen)...)
 		faults = append(faults, flatten(field.In(at, s.validate()))...)
 	}
+	faults = append(faults, c.checkOverlaps()...)
 	seen = map[string]bool{}
 	for i, s := range c.Sinks {
 		at := fmt.Sprintf("sinks[%d]", i)
 		faults = append(faults, checkName(at, s.Name, seen)...)
 		for _, err := range s.validate(schemas) {
 			faults = append(faults, flatten(field.In(at, err))...)
+		}
+	}
+	return faults
+}
+
+// checkOverlaps refuses two sources that would read the same stream: each record would have two cursors, and its repeats none.
+func (c *Config) checkOverlaps() []error {
+	var faults []error
+	readers := map[string]string{} // cloud, tenant and stream -> source
+	for i, s := range c.Sources {
+		if s.Entra == nil {
+			continue
+		}
+		g := s.Entra.Graph
+		names, err := g.StreamNames()
+		if err != nil {
+			continue // reported with the source
+		}
+		for _, name := range names {
+			key := strings.Join([]string{g.Cloud, g.GraphURL, strings.ToLower(g.Tenant), name}, " ")
+			if other, taken := readers[key]; taken {
+				faults = append(faults, field.Errorf(fmt.Sprintf("sources[%d].entra.tenant", i), "source %s reads %s of this tenant already: a stream is read by one source", other, name))
+				break
+			}
+			readers[key] = s.Name
 		}
 	}
 	return faults

@@ -76,6 +76,12 @@ func TestFaults(t *testing.T) {
 		{"a bad name", "name: console", "name: my console", 8, "letters, digits"},
 		{"plain http", "      tenant:", "      login_url: http://login.example.com\n      graph_url: https://graph.example.com\n      tenant:", 5, "https"},
 		{"unknown level", "sources:", "log: {level: loud}\nsources:", 2, "debug, info"},
+		{"a stream read twice", "sinks:", `  - name: again
+    entra:
+      tenant: CONTOSO.onmicrosoft.com
+      streams: [audits]
+      auth: {client_id: 11111111-2222-3333-4444-555555555555, client_secret_file: /run/secrets/graph}
+sinks:`, 9, "source contoso reads audits"},
 		{"skip_oldest", "    stdout: {}", "    when_full: skip_oldest\n    stdout: {}", 9, "wait"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,6 +160,26 @@ func TestFilesAndFolders(t *testing.T) {
 		if _, err := Load(paths, schemas(t)); err == nil {
 			t.Errorf("%q was loaded", paths)
 		}
+	}
+}
+
+// TestColonsInFlowLists: the documented short forms hold host:port without quotes.
+func TestColonsInFlowLists(t *testing.T) {
+	text := minimal + `
+  - name: lake
+    kafka: {brokers: [k1.example.com:9092, "k2.example.com:9092", 192.0.2.1:9092], topic: "entra-{family}", tls: {}}
+  - name: splunk
+    splunk: {endpoints: [https://splunk.example.com:8088], token_file: /run/secrets/hec}
+`
+	cfg, err := Parse("x.yaml", []byte(text), schemas(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(cfg.Sinks[1].Kafka.Brokers, cfg.Sinks[2].Splunk.Endpoints[0]); got != "[k1.example.com:9092 k2.example.com:9092 192.0.2.1:9092]https://splunk.example.com:8088" {
+		t.Errorf("read as %s", got)
+	}
+	if _, err := Parse("x.yaml", []byte(strings.Replace(text, "k1.example.com:9092,", "k1: 9092,", 1)), schemas(t)); err == nil {
+		t.Error("a mapping was taken for a broker")
 	}
 }
 

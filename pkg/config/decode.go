@@ -259,8 +259,12 @@ func (d *decoder) scalar(n ast.Node, path string) (string, bool) {
 	case ast.ScalarNode:
 		text = n.GetToken().Value
 	default:
-		d.bad(n, path, "must be a single value, not %s", kindOf(n))
-		return "", false
+		glued, is := unglue(n)
+		if !is {
+			d.bad(n, path, "must be a single value, not %s", kindOf(n))
+			return "", false
+		}
+		text = glued
 	}
 	ok := true
 	text = envPattern.ReplaceAllStringFunc(text, func(ref string) string {
@@ -275,6 +279,28 @@ func (d *decoder) scalar(n ast.Node, path string) (string, bool) {
 		return m[3]
 	})
 	return text, ok
+}
+
+// unglue gives back the scalar "host:9092" that the YAML library takes for the mapping {host: 9092} inside of flow collections. In
+// YAML a colon makes a mapping there only before a blank or behind a quoted key (YAML 1.2.2 section 7.3.3).
+func unglue(n ast.Node) (string, bool) {
+	m, ok := n.(*ast.MappingValueNode)
+	if whole, is := n.(*ast.MappingNode); is && len(whole.Values) == 1 && whole.GetToken().Value == ":" {
+		m, ok = whole.Values[0], true
+	}
+	if !ok {
+		return "", false
+	}
+	key, plain := m.Key.(*ast.StringNode)
+	if !plain || key.Token.Type != token.StringType {
+		return "", false
+	}
+	colon := m.Start.Position
+	rest, ok := unglue(m.Value)
+	if s, scalar := m.Value.(ast.ScalarNode); !ok && scalar {
+		rest, ok = s.GetToken().Value, s.GetToken().Position.Column == colon.Column+1 && s.GetToken().Position.Line == colon.Line
+	}
+	return key.Value + ":" + rest, ok
 }
 
 var envPattern = regexp.MustCompile(`\$\{env:([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`)
