@@ -60,8 +60,7 @@ func New(cfg *config.Config, o Options) (*App, error) {
 	}
 	a := &App{cfg: cfg, o: o, log: o.Log, metrics: telemetry.NewMetrics(o.Version)}
 	if err := a.build(); err != nil {
-		a.Close()
-		return nil, err
+		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }

@@ -28,7 +28,7 @@ func (a *App) source(s config.Source) (pipeline.Source, error) {
 	if err != nil {
 		return pipeline.Source{}, err
 	}
-	a.closers = append(a.closers, func() { f.Close() })
+	a.closers = append(a.closers, func() { _ = f.Close() })
 	return pipeline.Source{
 		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now, Smaller: entra.HalveHint,
 		Streams: names, Time: s.Entra.Time, DigestVersion: entra.DigestVersion,

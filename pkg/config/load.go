@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -216,8 +217,8 @@ func syntaxProblem(name string, err error) Problem {
 	p := Problem{File: name, Line: 1, Column: 1, Msg: "this is not YAML: " + yaml.FormatError(err, false, false)}
 	msg, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
 	if m := position.FindStringSubmatch(msg); m != nil {
-		fmt.Sscan(m[1], &p.Line)
-		fmt.Sscan(m[2], &p.Column)
+		p.Line, _ = strconv.Atoi(m[1])
+		p.Column, _ = strconv.Atoi(m[2])
 		p.Msg = "this is not YAML: " + strings.TrimPrefix(msg, m[0])
 	}
 	return p

@@ -85,7 +85,8 @@ func (t *txn) append(c *event.PageCommit, r *request) (event.PageResult, error) 
 			return event.PageResult{}, ErrNoSpace
 		}
 	}
-	// From here on only a fault of the file can fail, and that ends the whole transaction.
+	// From here on only a fault of the file can fail. Something is half done then: the panic ends the whole transaction, and the
+	// writer's guard makes the store suspect.
 	st := t.stream(c.Key)
 	st.counts.Add(counts)
 	st.move(c.Cursors, c.Remove, c.Floor)
@@ -95,19 +96,16 @@ func (t *txn) append(c *event.PageCommit, r *request) (event.PageResult, error) 
 	}
 	r.durable = true
 	if err := t.keepSeen(page, st, seen); err != nil {
-		return res, t.fatal(err)
+		panic(err)
 	}
 	if len(w.order) > 0 {
 		var err error
 		if res.Batch, err = t.journal(c, st); err != nil {
-			return res, t.fatal(err)
+			panic(err)
 		}
 	}
 	return res, nil
 }
-
-// fatal ends the whole transaction: something was half done. The writer's guard catches it.
-func (t *txn) fatal(err error) error { panic(err) }
 
 func (t *txn) addedBytes() (n int64) {
 	for i := range t.added {

@@ -54,11 +54,11 @@ func (t *txn) takeOut(bad *entry, slice event.Slice) {
 	}
 	for _, bucket := range [][]byte{bucketSeen, bucketMinutes} {
 		if err := forget(sub(t.tx, bucket, st.name), bad.first, bad.last); err != nil {
-			t.fatal(err)
+			panic(err)
 		}
 	}
 	if err := t.deleteBatch(bad.seq); err != nil {
-		t.fatal(err)
+		panic(err)
 	}
 	again := event.Cursor{Reader: slice.Reader, Pos: slice.From, End: slice.To, Start: slice.From}
 	for _, c := range st.cursors {

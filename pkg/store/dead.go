@@ -274,7 +274,7 @@ func (s *Store) eachDead(ctx context.Context, verb string, f DeadFilter, change 
 				err = change(t, &h, raw)
 			}
 			if err != nil {
-				t.fatal(err)
+				panic(err)
 			}
 		}
 		n = len(keys)

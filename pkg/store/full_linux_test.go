@@ -34,7 +34,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("mounting a small tmpfs is not allowed here: %v", err)
 	}
 	defer func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	}()

@@ -97,7 +97,7 @@ func (t *txn) removeLane(sink, to string) {
 		st.dropSink(sink)
 	}
 	if err := t.renameDead(sink, to); err != nil {
-		t.fatal(err)
+		panic(err)
 	}
 	t.lanes[sink] = nil
 }
@@ -145,7 +145,7 @@ func (t *txn) step(step *event.LaneStep) error {
 		d := step.Dead[i]
 		d.Sink = step.Sink
 		if err := t.putDead(&d, false); err != nil {
-			t.fatal(err)
+			panic(err)
 		}
 	}
 	l.dead += uint64(len(step.Dead))

@@ -215,3 +215,50 @@ func TestPermission(t *testing.T) {
 		t.Errorf("%+v %v", opened, err)
 	}
 }
+
+// TestAFileCutUnderTheProcess makes reads of the memory map fault, as a failing disk does.
+func TestAFileCutUnderTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, fastOptions())
+	if err := s.Lanes([]string{"one"}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, page(keyA, rec("a", noon, 1)))
+	if err := os.Truncate(s.path(), 2*int64(os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(1); !errors.Is(err, ErrSuspect) {
+		t.Errorf("read gives %v", err)
+	}
+	if _, err := s.Append(bg, page(keyA, rec("b", noon, 1))); !errors.Is(err, ErrSuspect) {
+		t.Errorf("append gives %v", err)
+	}
+	s.Close()
+	again, opened, err := Open(dir, fastOptions())
+	if err != nil || opened.SetAside == "" || !opened.Lost {
+		t.Fatalf("%+v %v", opened, err)
+	}
+	again.Close()
+}
+
+// TestALedgerThatDoesNotAddUpIsDamage stands for a stale page, whose own checksums are right.
+func TestALedgerThatDoesNotAddUpIsDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, fastOptions())
+	if err := s.Lanes([]string{"one"}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, page(keyA, rec("a", noon, 1)))
+	key := []byte("one")
+	if err := s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketLanes).Put(key, seal(key, (&lane{pos: event.Position{Seq: 2}}).append(nil)))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	again, opened, err := Open(dir, fastOptions())
+	if err != nil || opened.SetAside == "" {
+		t.Fatalf("%+v %v", opened, err)
+	}
+	again.Close()
+}

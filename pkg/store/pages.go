@@ -146,12 +146,17 @@ func (p *pages) elements(s *span, least, end []byte, depth int) error {
 		return damaged("page at %d has flags %#x and %d elements", s.off, flags, count)
 	}
 	var children []child
-	prev := least
+	prev, free := least, pageHead+count*16
 	for i := range count {
 		el, err := p.element(s, flags, pageHead+i*16)
 		if err != nil {
 			return err
 		}
+		// bbolt lays keys and values one behind the other; overlapping ones could also make this walk endless.
+		if el.start < free {
+			return damaged("element %d of the page at %d overlaps another one", i, s.off)
+		}
+		free = el.value + el.valueSize
 		if prev != nil && (bytes.Compare(el.key, prev) < 0 || i > 0 && bytes.Equal(el.key, prev)) || end != nil && bytes.Compare(el.key, end) >= 0 {
 			return damaged("key %d of the page at %d is out of order", i, s.off)
 		}
@@ -179,6 +184,7 @@ func (p *pages) elements(s *span, least, end []byte, depth int) error {
 // child is one element of a page.
 type child struct {
 	key       []byte
+	start     uint64 // of the key, in the span
 	page      uint64 // of a branch
 	bucket    bool   // of a leaf: the value is a bucket
 	value     uint64 // place in the span
@@ -204,7 +210,7 @@ func (p *pages) element(s *span, flags uint16, at uint64) (child, error) {
 	if size > keyMost {
 		return child{}, damaged("key of %d bytes at %d", size, s.off+int64(at))
 	}
-	c.value = at + pos + size
+	c.start, c.value = at+pos, at+pos+size
 	if c.key, err = s.at(at+pos, size); err != nil {
 		return child{}, err
 	}

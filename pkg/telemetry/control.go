@@ -46,7 +46,7 @@ func Control(dir string, answers map[string]func() (any, error)) (stop func(), e
 	stopServing := Serve(l, mux)
 	return func() {
 		stopServing()
-		os.Remove(path)
+		_ = os.Remove(path)
 	}, nil
 }
 
@@ -82,10 +82,10 @@ func socketPath(dir string) (path string, release func(), err error) {
 	}
 	short := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	if _, err := os.Stat(short); err != nil {
-		f.Close()
+		_ = f.Close()
 		return "", nil, fmt.Errorf("%s is longer than a socket's path may be (100 bytes): choose a shorter state.dir", path)
 	}
-	return filepath.Join(short, SocketName), func() { f.Close() }, nil
+	return filepath.Join(short, SocketName), func() { _ = f.Close() }, nil
 }
 
 // Ask asks the process that runs on the state folder; ErrNotRunning if there is none. The answer is read into v.

@@ -143,15 +143,17 @@ func TestStreams(t *testing.T) {
 	for _, c := range []struct{ patterns, want []string }{
 		{nil, append(slices.Clone(signIns), "audits")},
 		{[]string{"audits", "signins.*", "audits"}, append(slices.Clone(signIns), "audits")},
-		{[]string{"risk.*detections"}, []string{"risk.detections", "risk.serviceprincipal_detections"}},
+		{[]string{"*"}, append(slices.Clone(signIns), "audits")},
 	} {
 		got, err := Streams(c.patterns)
 		if d := cmp.Diff(c.want, got); d != "" || err != nil {
 			t.Errorf("Streams(%q): %v %s", c.patterns, err, d)
 		}
 	}
-	if _, err := Streams([]string{"["}); err == nil {
-		t.Error("a broken pattern is taken")
+	for pattern, want := range map[string]string{"[": "matches no stream", "audit": "matches no stream", "risk.*": "not available in this version"} {
+		if _, err := Streams([]string{pattern}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Streams(%q): %v, want %q", pattern, err, want)
+		}
 	}
 }
 

@@ -64,8 +64,7 @@ func (d disk) open(path string) (handle, error) {
 		err = syncDir(dir)
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

@@ -168,7 +168,7 @@ func (s *Sink) append(p *part, events []event.Event) error {
 	a, err := s.appender(p.path)
 	if err == nil && s.max > 0 && a.size > 0 && a.size+int64(len(s.lines)) > s.max {
 		delete(s.open, p.path)
-		a.close()
+		_ = a.close() // what it had is synced, or is cut off when it is opened again
 		if err = rotate(p.path, s.keep); err == nil {
 			a, err = s.appender(p.path)
 		}
@@ -179,7 +179,7 @@ func (s *Sink) append(p *part, events []event.Event) error {
 	a.used = s.sends
 	if err := a.write(s.lines, s.sync); err != nil {
 		delete(s.open, p.path)
-		a.close()
+		_ = a.close()
 		return judge(p.path, err)
 	}
 	return nil
@@ -192,7 +192,7 @@ func (s *Sink) appender(path string) (*appender, error) {
 			return a, nil
 		}
 		delete(s.open, path)
-		a.close()
+		_ = a.close()
 	}
 	if len(s.open) >= maxOpen {
 		s.closeOldest()
@@ -203,7 +203,7 @@ func (s *Sink) appender(path string) (*appender, error) {
 	}
 	a := &appender{handle: h}
 	if err := a.mend(); err != nil {
-		a.close()
+		_ = a.close()
 		return nil, err
 	}
 	s.open[path] = a
@@ -217,7 +217,7 @@ func (s *Sink) closeOldest() {
 			oldest = path
 		}
 	}
-	s.open[oldest].close()
+	_ = s.open[oldest].close()
 	delete(s.open, oldest)
 }
 

@@ -209,7 +209,7 @@ func (s *Sink) request(ctx context.Context, to *url.URL, events []event.Event) e
 
 	zip := !s.plain.Load()
 	req := s.newRequest(ctx, to, token, events, zip)
-	resp, err := s.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // readReply closes it
 	if err != nil {
 		return transportFault(to, s.reason(ctx, err))
 	}
@@ -267,7 +267,7 @@ func readReply(body io.ReadCloser) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	io.CopyN(io.Discard, body, maxDrained) // the verdict is in what was read; this only saves the connection
+	_, _ = io.CopyN(io.Discard, body, maxDrained) // the verdict is in what was read; this only saves the connection
 	return b, nil
 }
 

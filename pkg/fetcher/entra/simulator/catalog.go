@@ -107,9 +107,9 @@ var departments = []struct{ local, name string }{
 var workloads = []string{"backup-agent", "ci-deployer", "siem-reader", "invoice-sync", "hr-connector", "telemetry-export", "keyvault-rotator"}
 
 type activity struct {
-	name, category, service, operation, reason string
-	targets                                    template
-	fails                                      bool // one in eight does
+	name, category, service, operation string
+	targets                            template
+	fails                              bool // one in eight does
 }
 
 var activities = []activity{

@@ -112,11 +112,9 @@ func TestFiltersOnMadeUpRecords(t *testing.T) {
 	clock := &fixedClock{epoch.Add(300 * time.Second)}
 	u := newUser(t, Options{Now: clock.now, Generate: all(1)})
 	for stream, of := range map[string]*collection{Interactive: signIns, ServicePrincipal: signIns, ManagedIdentity: signIns, Audits: directoryAudits} {
-		path, filter := "/beta/auditLogs/signIns", kindOf(Interactive)
-		if of == directoryAudits {
-			path, filter = "/v1.0/auditLogs/directoryAudits", ""
-		} else {
-			filter = kindOf(stream)
+		path, filter := "/v1.0/auditLogs/directoryAudits", ""
+		if of == signIns {
+			path, filter = "/beta/auditLogs/signIns", kindOf(stream)
 		}
 		for _, raw := range u.page(address(path, filter, "$top=20")).Value {
 			var m members

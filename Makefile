@@ -1,0 +1,78 @@
+# Everything here needs Go. `make test` fetches what else it uses by itself and says what the machine could not give.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
+
+# Where goroutines share state: these run under the race detector, which makes them three to ten times slower.
+RACE := ./pkg/app/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg/secure/... ./pkg/sink/... ./pkg/store/... \
+	./pkg/telemetry/... ./pkg/timeline/...
+# Everything else, but for the end-to-end tests, which come last.
+PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -v /test/e2e)
+FUZZTIME ?= 20s
+
+.PHONY: build demo test unit peers e2e lint mutants kill fuzz bench chart image tidy-check
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
+
+demo:
+	go run ./cmd/logferry demo
+
+test: peers lint unit e2e
+
+unit:
+	go vet ./...
+	go test -timeout 5m $(PLAIN)
+	CGO_ENABLED=1 go test -race -timeout 8m $(RACE)
+
+# The receivers that logferry did not write: fetched, built, and held against their own contract. The settings are those of
+# setup.sh, so that what it has compiled is not compiled again.
+peers:
+	bash test/peers/setup.sh
+	cd test/peers && export GOWORK=off CGO_ENABLED=0 GOFLAGS="$${GOFLAGS:-} -trimpath" && go vet ./... && go test -timeout 5m ./...
+
+e2e:
+	@receivers=$$(mktemp); trap 'rm -f "$$receivers"' EXIT; \
+	failed=0; \
+	LOGFERRY_RECEIVERS="$$receivers" go test -count=1 -timeout 8m ./test/e2e/... || failed=1; \
+	awk -v ci="$${CI:-}" -f .ci/receivers.awk "$$receivers" || failed=1; \
+	exit $$failed
+
+lint:
+	$(GOLANGCI) run ./...
+
+mutants:
+	bash test/mutants/run.sh
+
+kill:
+	go test ./test/kill -run TestKill -kills 100 -timeout 30m
+
+fuzz:
+	@for pkg in $$(go list ./pkg/...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+# Renders the chart with Helm and checks the configuration inside with logferry.
+chart: build
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(HELM) lint --strict deploy/helm/logferry; \
+	$(HELM) template demo deploy/helm/logferry >"$$dir/all.yaml"; \
+	awk '/^  logferry.yaml: \|/ {on = 1; next} on && /^    / {print substr($$0, 5); next} {on = 0}' "$$dir/all.yaml" >"$$dir/logferry.yaml"; \
+	bin/logferry check -c "$$dir/logferry.yaml"
+
+image:
+	docker build --build-arg VERSION=$(VERSION) -t logferry:$(VERSION) .
+
+tidy-check:
+	go mod tidy -diff
+	cd test/peers && go mod tidy -diff
+	@test -z "$$(gofmt -l cmd pkg test)" || { echo "gofmt is needed for:"; gofmt -l cmd pkg test; exit 1; }
