@@ -11,6 +11,7 @@ import (
 
 	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/store"
 )
@@ -59,8 +60,12 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 	}
 	st := pipeline.Status{Now: time.Now(), Room: s.Room()}
 	sums := map[string]event.SinkCounts{}
+	names := labels(cfg, s)
 	for key, l := range s.Ledger() {
 		stream := pipeline.StreamStatus{Name: key.String(), Key: key.String(), PageCounts: l.PageCounts}
+		if source, ok := names[event.StreamKey{Cloud: key.Cloud, Tenant: key.Tenant}]; ok {
+			stream.Name = source + "/" + key.Stream
+		}
 		for _, c := range s.Cursors(key) {
 			if c.Reader == "live" {
 				stream.Through = c.Pos
@@ -81,6 +86,21 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 	slices.SortFunc(st.Streams, func(a, b pipeline.StreamStatus) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(st.Sinks, func(a, b pipeline.SinkStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return st, s.Close()
+}
+
+// labels gives the configured names of the tenants that the state file knows, by cloud and tenant id.
+func labels(cfg *config.Config, s *store.Store) map[event.StreamKey]string {
+	names := map[event.StreamKey]string{}
+	for _, source := range cfg.Sources {
+		f, err := entra.New(source.Entra.Graph, entra.Options{})
+		if err != nil {
+			continue // without a label the stream is shown by its key
+		}
+		if tid, ok := s.Tenant(f.Cloud(), source.Entra.Graph.Tenant); ok {
+			names[event.StreamKey{Cloud: f.Cloud(), Tenant: tid}] = source.Name
+		}
+	}
+	return names
 }
 
 // offline opens the state file of a configuration that nobody runs; it makes none.
