@@ -95,6 +95,39 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+// TestPlain holds the search by eight bytes against the one by single bytes, with every byte value at every place.
+func TestPlain(t *testing.T) {
+	for length := range 20 {
+		for at := range length {
+			for c := range 256 {
+				for _, filler := range []byte{'a', ' ', '!', '#', '[', ']', 0x7f, 0x80, 0xa2, 0xdc, 0xff} {
+					buf := bytes.Repeat([]byte{filler}, length)
+					buf[at] = byte(c)
+					want := 0
+					for ; want < length && !stop[buf[want]]; want++ {
+					}
+					if got := plain(buf, 0); got != want {
+						t.Fatalf("%q: %d, want %d", buf, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestEscaped(t *testing.T) {
+	r := Reader{Buf: []byte(`["plain","with \\n inside",1,"plain again"]`)}
+	var got []bool
+	for r.Array(); r.Element(); {
+		if r.Text() != nil {
+			got = append(got, r.Escaped())
+		}
+	}
+	if r.Err() != nil || len(got) != 3 || got[0] || !got[1] || got[2] {
+		t.Fatalf("escaped %v, %v", got, r.Err())
+	}
+}
+
 func TestDepthIsBounded(t *testing.T) {
 	r := Reader{Buf: bytes.Repeat([]byte("["), 1<<20)}
 	r.Skip()

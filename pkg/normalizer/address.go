@@ -94,7 +94,7 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // coordinate tells whether a number's text is a coordinate within +-limit degrees and whether it is zero.
 func coordinate(number []byte, limit float64) (ok, zero bool) {
-	if len(number) == 0 {
+	if longest := 32; len(number) == 0 || len(number) > longest { // a float64 in full takes 24 bytes
 		return false, false
 	}
 	v, err := strconv.ParseFloat(view(number), 64)

@@ -52,12 +52,13 @@ func (j *job) ecsCore(rec *event.Record, opts ecsOptions) {
 	j.ecsEnd(rec, opts)
 }
 
-// ecsBegin opens the event with its time: the record's own text where that is sound, so that no digit is lost.
+// ecsBegin opens the event with its time: the record's own text where that is sound, so that no digit is lost. A time that the
+// fetcher has turned down (year 1 stands for none) does not come back here.
 func (j *job) ecsBegin(rec *event.Record, own text) {
 	w := &j.out
 	w.begin()
 	switch {
-	case isUTC(own):
+	case rec.Flags&event.FlagNoTime == 0 && isUTC(own):
 		w.text("@timestamp", own)
 	case !rec.Time.IsZero():
 		w.time("@timestamp", rec.Time)

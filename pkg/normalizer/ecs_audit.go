@@ -68,7 +68,7 @@ func (j *job) ecsAuditEvent(rec *event.Record) {
 	m, w := &j.audit, &j.out
 	j.ecsEventCore(rec, m.id, "azure.auditlogs")
 	w.text("action", m.activityName)
-	if m.activity.configuration || !m.listed && m.target(targetPolicy) != nil {
+	if m.configures() {
 		w.words("category", configuration)
 	} else {
 		w.words("category", iam)
@@ -78,6 +78,11 @@ func (j *job) ecsAuditEvent(rec *event.Record) {
 	w.text("reason", m.reason)
 	w.text("provider", m.service)
 	w.end()
+}
+
+// configures tells whether the activity belongs to category configuration; to iam otherwise. Types user and group go with iam only.
+func (m *audit) configures() bool {
+	return m.activity.configuration || !m.listed && m.target(targetPolicy) != nil
 }
 
 var configuration, iam = []string{"configuration"}, []string{"iam"}
@@ -108,13 +113,14 @@ func (j *job) ecsAuditTypes() {
 	w.buf = append(w.buf, ']')
 }
 
-// principal tells whether the activity is about a user or a group.
+// principal tells whether the activity is about a user or a group. Where the table says that there is one, it counts as a
+// user unless it is a group: service principals are users of ECS here, as actors and as members of roles.
 func (m *audit) principal() string {
 	t := m.target(targetUser, targetGroup)
 	switch {
-	case t == nil, !m.listed && m.target(targetPolicy) != nil:
-		return "" // neither goes with category configuration
-	case t.kind == targetGroup:
+	case m.configures(), t == nil && !m.listed:
+		return ""
+	case t != nil && t.kind == targetGroup:
 		return "group"
 	}
 	return "user"
@@ -132,6 +138,12 @@ func (j *job) ecsAuditMessage() {
 	w.buf = append(w.buf, " ("...)
 	w.buf = append(w.buf, m.reason...)
 	w.buf = append(w.buf, `)"`...)
+}
+
+// givesRole tells whether somebody got or lost the role, or asked for it. The role alone is the target when its own settings
+// change: nobody holds more or less then.
+func (m *audit) givesRole() bool {
+	return !m.configures() && m.target(targetUser, targetGroup, targetServicePrincipal) != nil
 }
 
 // ecsAuditTarget writes user.target (the first user that it happened to) and user.changes, and collects what all targets are.
@@ -154,13 +166,14 @@ func (j *job) ecsAuditTarget() {
 	w.object("changes")
 	if t != nil && slices.Contains(m.activity.types, "change") {
 		name := j.lower(t.properties.userPrincipalName)
+		j.related.user(name)
 		w.text("name", name)
 		w.text("full_name", t.properties.displayName)
 		w.text("email", j.lower(t.properties.mail))
 		_, domain := mailOf(name)
 		w.text("domain", domain)
 	}
-	if m.role.name != nil {
+	if m.role.name != nil && m.givesRole() {
 		w.key("roles")
 		w.buf = append(w.buf, '[')
 		w.quoted(m.role.name)

@@ -200,11 +200,9 @@ func (j *job) ecsSignInLogferry(rec *event.Record) {
 	j.ecsLogferry(rec)
 	w.object("signin")
 	w.word("result", resultWords[m.result])
-	if m.passwordAccepted != unknown && !m.byService() {
-		w.bool("password_accepted", m.passwordAccepted == yes)
-	}
-	if m.mfa != unknown {
-		w.bool("mfa", m.mfa == yes)
+	if !m.byService() { // neither a password nor a second factor is asked of a service
+		w.tristate("password_accepted", m.passwordAccepted)
+		w.tristate("mfa", m.mfa)
 	}
 	w.end()
 	w.end()

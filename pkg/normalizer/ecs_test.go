@@ -199,7 +199,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	for _, s := range tables.systems {
-		if !slices.Contains([]string{"windows", "macos", "ios", "android", "linux"}, s.osType) || s.word == "" {
+		if !slices.Contains([]string{"windows", "macos", "ios", "android", "linux", ""}, s.osType) || s.word == "" {
 			t.Errorf("system %q: os_type %q", s.word, s.osType)
 		}
 	}
@@ -254,7 +254,19 @@ func TestActivityNames(t *testing.T) {
 		{"Add eligible member to role in PIM completed (timebound)", 3005, 1},
 		{"Add eligible member to role in PIM requested (permanent)", 3005, 99},
 		{"Remove app role assignment from service principal", 3005, 2},
-		{"Add a partner to cross-tenant access setting", 3004, 3},
+		{"Add a partner to cross-tenant access setting", 3004, 1},
+		{"Update a partner cross-tenant access setting", 3004, 3},
+		{"Delete partner specific cross-tenant access setting", 3004, 4},
+		{"Add member to role outside of PIM (permanent)", 3005, 1},
+		{"Add member to role approval requested (PIM activation)", 3005, 99},
+		{"Add member to role requested (PIM activation)", 3005, 99},
+		{"Add member to role request denied (PIM activation)", 3005, 99},
+		{"Add eligible member to role in PIM request denied", 3005, 99},
+		{"Remove member from role (PIM activation expired)", 3005, 2},
+		{"Remove eligible member from role in PIM completed (permanent)", 3005, 2},
+		{"Add Passkey (device-bound) security info", 3001, 10},
+		{"Bulk download group members - finished (bulk)", 3004, 2},
+		{"Disable PIM Alert", 3004, 3},
 		{"Add users", 0, 0},
 		{"", 0, 0},
 	} {

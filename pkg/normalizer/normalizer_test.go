@@ -227,6 +227,21 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// TestNoTime: .NET's year 1 stands for no time; the fetcher puts the start of the slice in its place and flags it.
+func TestNoTime(t *testing.T) {
+	n, ecs := newNormalizer(t)
+	for stream, raw := range map[string]string{
+		"signins.interactive": `{"createdDateTime":"0001-01-01T00:00:00Z"}`,
+		"audits":              `{"activityDateTime":"0001-01-01T00:00:00Z"}`,
+	} {
+		rec := newRecord(stream, []byte(raw))
+		rec.Flags = event.FlagNoTime
+		if got := flatEvent(t, n, rec, ecs)["@timestamp"]; got != "2026-03-04T05:06:07Z" {
+			t.Errorf("%s: @timestamp = %v, want the record's Time", stream, got)
+		}
+	}
+}
+
 func TestConcurrentUse(t *testing.T) {
 	n, ecs := newNormalizer(t)
 	records := testRecords(t)

@@ -70,7 +70,16 @@ func (s *scanner) array() bool {
 }
 
 // text consumes the next value and gives its text, without blanks around it.
-func (s *scanner) text() text { return s.clean(s.Text()) }
+func (s *scanner) text() text {
+	raw := s.Text()
+	if len(raw) > 0 && !s.Escaped() && !blank(raw[0]) && !blank(raw[len(raw)-1]) && says(raw) {
+		return raw
+	}
+	return s.clean(raw)
+}
+
+// blank tells the bytes that trimming may have to look at: those up to a space, and parts of longer characters.
+func blank(c byte) bool { return c <= ' ' || c >= utf8.RuneSelf }
 
 // clean makes a text of the inside of a JSON string.
 func (s *scanner) clean(raw []byte) text {

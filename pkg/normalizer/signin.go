@@ -39,6 +39,7 @@ type signIn struct {
 	hasErrorCode                     bool
 	failureReason, additionalDetails text
 	result                           result
+	passwordStep                     bool // a password among authenticationDetails was right
 	passwordAccepted, mfa            tristate
 
 	failedPolicyID, failedPolicyName text // the first Conditional Access policy that was not met
@@ -150,6 +151,8 @@ func (j *job) signInMember(m *signIn, key []byte) {
 		j.signInPolicies(m)
 	case "signInEventTypes":
 		j.signInEventTypes(m)
+	case "authenticationDetails":
+		j.signInSteps(m)
 	default:
 		j.Skip()
 	}
@@ -311,6 +314,39 @@ func (j *job) signInPolicies(m *signIn) {
 		if found = string(outcome) == "failure"; found {
 			m.failedPolicyID, m.failedPolicyName = j.clean(id), j.clean(name)
 		}
+	}
+}
+
+// signInSteps finds out whether one of the steps in authenticationDetails was a password that was right.
+func (j *job) signInSteps(m *signIn) {
+	m.passwordStep = false
+	if !j.array() {
+		return
+	}
+	for j.Element() {
+		if m.passwordStep {
+			j.Skip()
+			continue
+		}
+		if !j.object() {
+			continue
+		}
+		password, succeeded := false, false
+		for {
+			key, ok := j.Member()
+			if !ok {
+				break
+			}
+			switch string(key) {
+			case "authenticationMethod":
+				password = string(j.Text()) == "Password"
+			case "succeeded":
+				succeeded = string(j.Value()) == "true"
+			default:
+				j.Skip()
+			}
+		}
+		m.passwordStep = password && succeeded
 	}
 }
 

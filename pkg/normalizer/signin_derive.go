@@ -8,6 +8,10 @@ func (j *job) concludeSignIn(m *signIn, t *tables) {
 		c := t.code(m.errorCode)
 		m.result, m.passwordAccepted = c.result, c.passwordAccepted
 	}
+	// A step that failed decides nothing: the service marks steps so even in sign-ins that went through.
+	if m.passwordAccepted == unknown && m.passwordStep {
+		m.passwordAccepted = yes
+	}
 	if m.result == resultSuccess {
 		m.failureReason = nil // "Other.": there was no failure
 		m.mfa = m.multiFactor()

@@ -143,6 +143,12 @@ func (w *writer) bool(name string, v bool) {
 	w.buf = strconv.AppendBool(w.buf, v)
 }
 
+func (w *writer) tristate(name string, v tristate) {
+	if v != unknown {
+		w.bool(name, v == yes)
+	}
+}
+
 func (w *writer) time(name string, t time.Time) {
 	if t.IsZero() {
 		return

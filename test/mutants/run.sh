@@ -22,7 +22,7 @@ fi
 ((${#patches[@]})) || { echo "no mutants in $here" >&2; exit 1; }
 
 WORK=$(mktemp -d)
-export WORK
+export WORK TMPDIR=$WORK # what a failed test keeps goes with the copies
 trap 'rm -rf "$WORK"' EXIT
 trap 'exit 1' INT TERM
 

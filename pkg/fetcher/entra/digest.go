@@ -57,7 +57,7 @@ func (d *digester) value(r *jsonscan.Reader) uint64 {
 				return mix(sum ^ seedObject)
 			}
 			// The key's bytes may be unescaped into the buffer that the value uses: hash them first.
-			k := d.string(key)
+			k := d.string(r, key)
 			sum += pair(k, d.value(r))
 		}
 	case jsonscan.Array:
@@ -70,7 +70,7 @@ func (d *digester) value(r *jsonscan.Reader) uint64 {
 		}
 		return mix(chain)
 	case jsonscan.String:
-		return mix(d.string(r.Text()) ^ seedString)
+		return mix(d.string(r, r.Text()) ^ seedString)
 	case jsonscan.Number:
 		return mix(xxhash.Sum64(r.Value()) ^ seedNumber)
 	default:
@@ -88,8 +88,13 @@ func (d *digester) value(r *jsonscan.Reader) uint64 {
 	}
 }
 
-// string hashes the inside of a JSON string by the text that it stands for.
-func (d *digester) string(s []byte) uint64 { return xxhash.Sum64(d.unescape(s)) }
+// string hashes the inside of the JSON string that r consumed last by the text that it stands for.
+func (d *digester) string(r *jsonscan.Reader, s []byte) uint64 {
+	if r.Escaped() {
+		s = d.unescape(s)
+	}
+	return xxhash.Sum64(s)
+}
 
 // unescape gives the text of the inside of a JSON string; valid until the next call.
 func (d *digester) unescape(s []byte) []byte {

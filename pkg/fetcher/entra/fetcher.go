@@ -138,7 +138,8 @@ func newClient(transport http.RoundTripper) *http.Client {
 // Cloud is the cloud's name, or the host of a Graph address of the operator's own.
 func (f *Fetcher) Cloud() string { return f.place.name }
 
-// Now is the service's time: that of its last reply plus the time since, by the machine's clock before the first one. UTC.
+// Now is the service's time: that of its last reply, for a token or a page, plus the time since; by the machine's clock before
+// the first one. UTC.
 func (f *Fetcher) Now() time.Time { return f.clock.now() }
 
 // Close closes idle connections. Fetches under way go on.
@@ -192,6 +193,7 @@ func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
 	told := Request{Method: req.Method, URL: cutTokens(req.URL), Duration: time.Since(start), Err: err}
 	if resp != nil {
 		told.Status, told.RequestID = resp.StatusCode, resp.Header.Get("x-ms-request-id")
+		o.f.clock.heard(resp.Header) // so that the service's time is known before the first page is asked for
 	}
 	o.f.observe(told)
 	return resp, err

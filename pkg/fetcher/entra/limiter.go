@@ -14,6 +14,10 @@ const (
 	longestPause = 60 * time.Second
 )
 
+// margin is the part of the interval that is added to it: six requests that leave exactly 2 s apart arrive within less than
+// 10 s as soon as the first of them takes longer on its way than the last.
+const margin = 50
+
 // limiter is the budget of one app in one tenant: every request of a fetcher, whatever the stream, passes it. Requests leave
 // one by one, evenly spaced, because the service counts in windows that nobody knows the edges of. A reply that asks for a
 // pause holds up everybody: refused requests count against the quota, too.
@@ -27,7 +31,7 @@ type limiter struct {
 }
 
 func newLimiter(interval time.Duration) *limiter {
-	return &limiter{spacing: rate.NewLimiter(rate.Every(interval), 1)}
+	return &limiter{spacing: rate.NewLimiter(rate.Every(interval+interval/margin), 1)}
 }
 
 // wait returns when the next request may be sent, or with ctx's error. reader is the slice's: classes of priority between

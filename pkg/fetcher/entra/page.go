@@ -127,7 +127,7 @@ func (p *splitter) object(r *jsonscan.Reader) (id, when []byte, digest event.Dig
 		}
 		isID, isTime := string(key) == "id", string(key) == p.timeMember
 		if isID || isTime {
-			k := p.string(key)
+			k := p.string(r, key)
 			text, v := p.scalar(r)
 			if isID {
 				id = text
@@ -141,7 +141,7 @@ func (p *splitter) object(r *jsonscan.Reader) (id, when []byte, digest event.Dig
 			r.Skip()
 			continue
 		}
-		k := p.string(key)
+		k := p.string(r, key)
 		sum += pair(k, p.value(r))
 	}
 }
@@ -152,7 +152,7 @@ func (p *splitter) scalar(r *jsonscan.Reader) (text []byte, digest uint64) {
 		return nil, p.value(r)
 	}
 	text = r.Text()
-	return text, mix(p.string(text) ^ seedString)
+	return text, mix(p.string(r, text) ^ seedString)
 }
 
 func (p *splitter) isVolatile(key []byte) bool {

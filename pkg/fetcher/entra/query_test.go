@@ -106,7 +106,7 @@ func TestRequests(t *testing.T) {
 		}
 		got := told[2]
 		got.ClientRequestID, got.URL, got.Bytes = "", "", 0
-		if want := (Request{Stream: "audits", Reader: "live", Page: 2, Method: "GET", Status: 200, Waited: 2 * time.Second, Rows: 1, RequestID: "r-1", Diagnostic: "{}"}); got != want {
+		if want := (Request{Stream: "audits", Reader: "live", Page: 2, Method: "GET", Status: 200, Waited: 2040 * time.Millisecond, Rows: 1, RequestID: "r-1", Diagnostic: "{}"}); got != want {
 			t.Errorf("told %+v, want %+v", got, want)
 		}
 	})

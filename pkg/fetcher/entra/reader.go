@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -86,7 +87,7 @@ func (rd *reader) get(ctx context.Context, link string, token auth.Token, told *
 	pageCtx, cancel := context.WithTimeout(ctx, rd.f.options.Timeout)
 	defer cancel()
 	defer func() { told.Duration = time.Since(sent) }()
-	req, err := http.NewRequestWithContext(pageCtx, http.MethodGet, link, nil)
+	req, err := http.NewRequestWithContext(rd.paceRepeats(pageCtx), http.MethodGet, link, nil)
 	if err != nil {
 		return reply{}, rd.fail(KindLink, errors.New("make request: the address is not a URL"))
 	}
@@ -120,6 +121,17 @@ func (rd *reader) get(ctx context.Context, link string, token auth.Token, told *
 		broken.Kind, broken.Err = KindTruncated, fmt.Errorf("read body: broken off after %d bytes: %w", len(rd.body), broken.Err)
 	}
 	return reply{}, err
+}
+
+// paceRepeats makes a repeat of net/http's own pass the limiter, too: a GET whose connection was used before and breaks ahead
+// of the reply is sent again at once.
+func (rd *reader) paceRepeats(ctx context.Context) context.Context {
+	tries := 0
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) {
+		if tries++; tries > 1 {
+			_ = rd.f.limit.wait(ctx, rd.slice.Reader) // its only error is ctx's, which ends the request anyway
+		}
+	}})
 }
 
 var errBodyTooLarge = errors.New("body too large")
