@@ -49,7 +49,7 @@ mutants:
 	bash test/mutants/run.sh
 
 kill:
-	go test ./test/kill -run TestKill -kills 100 -timeout 30m
+	go test ./test/kill -run TestKill -count=1 -v -kills 100 -timeout 30m
 
 fuzz:
 	@for pkg in $$(go list ./pkg/...); do \

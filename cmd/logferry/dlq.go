@@ -13,7 +13,7 @@ import (
 )
 
 func dlqCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "dlq", Short: "The dead letters: records that a sink will not take", Args: noArgs}
+	cmd := &cobra.Command{Use: "dlq", Short: "The dead letters: records that a sink will not take", Args: noArgs, RunE: help}
 	cmd.AddCommand(dlqListCommand())
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 )
 
 func main() {
+	app.TuneMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the default is back: a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
@@ -44,7 +45,8 @@ func root() *cobra.Command {
 		Short:         "Carries Microsoft Entra ID sign-in and audit records to Splunk, Kafka or syslog, completely",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
+		RunE:          help, // without it a mistyped command would print the help and count as done
 	}
 	usage := func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", app.ErrUsage, err, cmd.CommandPath())

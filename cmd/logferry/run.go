@@ -28,6 +28,9 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// help is what a command does that only holds others.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
 // load reads the configuration; its faults are the user's to mend.
 func load(paths []string) (*config.Config, error) {
 	n, err := normalizer.New()
@@ -70,7 +73,7 @@ func runCommand() *cobra.Command {
 	}
 	configFlag(cmd, &f.config)
 	cmd.Flags().BoolVar(&f.once, "once", false, "end when everything up to now is delivered")
-	cmd.Flags().DurationVar(&f.patience, "patience", time.Minute, "with --once: how long a sink may make no progress")
+	cmd.Flags().DurationVar(&f.patience, "patience", time.Minute, "with --once: how long the API or a sink may make no progress")
 	cmd.Flags().StringVar(&f.summary, "summary", "", "with --once: write the summary to this file too")
 	cmd.Flags().StringArrayVar(&f.forget, "forget-sink", nil, "give up the pending records of a sink that is no longer configured (repeatable)")
 	return cmd

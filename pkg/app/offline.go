@@ -14,6 +14,7 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/store"
+	"github.com/logferry/logferry/pkg/timeline"
 )
 
 // Letter is a dead letter as it is listed.
@@ -66,11 +67,7 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 		if source, ok := names[event.StreamKey{Cloud: key.Cloud, Tenant: key.Tenant}]; ok {
 			stream.Name = source + "/" + key.Stream
 		}
-		for _, c := range s.Cursors(key) {
-			if c.Reader == "live" {
-				stream.Through = c.Pos
-			}
-		}
+		stream.Through = timeline.CompleteThrough(s.Cursors(key))
 		st.Streams = append(st.Streams, stream)
 		for sink, counts := range l.Sinks {
 			sum := sums[sink]

@@ -40,7 +40,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		again, pause := l.judge(c, run, err, attempts)
 		todo = append(again, todo[1:]...)
 		if pause != nil {
-			if err := l.rest(ctx, pause); err != nil {
+			if err := l.rest(ctx, "sending failed, the same events are sent again", pause); err != nil {
 				return err
 			}
 		}
@@ -107,18 +107,17 @@ func (l *lane) refused(c *chunk, e *event.Event, err error, attempts int) {
 }
 
 // rest waits after an error, and shows it while it lasts.
-func (l *lane) rest(ctx context.Context, err error) error {
+func (l *lane) rest(ctx context.Context, what string, err error) error {
 	pause := l.pacer.Next(err)
 	l.mu.Lock()
 	l.state.fail(err, time.Now())
 	blocked := l.state.Blocked
 	l.mu.Unlock()
-	l.p.settled.Broadcast()
 	level := l.log.Warn
 	if blocked {
 		level = l.log.Error
 	}
-	level("sending failed, the same events are sent again", zap.Error(err), zap.Bool("blocked", blocked), zap.Duration("pause", pause))
+	level(what, zap.Error(err), zap.Bool("blocked", blocked), zap.Duration("pause", pause))
 	return retry.Sleep(ctx, pause)
 }
 
@@ -126,7 +125,7 @@ func (l *lane) well() {
 	l.pacer.Reset()
 	l.mu.Lock()
 	if l.state.Faults > 0 {
-		l.log.Info("sending works again", zap.Duration("after", time.Since(l.state.Since)))
+		l.log.Info("it works again", zap.Duration("after", time.Since(l.state.Since)))
 	}
 	l.state.ok()
 	l.mu.Unlock()
@@ -136,16 +135,17 @@ func (l *lane) well() {
 func (l *lane) step(ctx context.Context, c *chunk) error {
 	s := event.LaneStep{Sink: l.outlet.Name, To: c.to, Counts: c.counts, Dead: slices.Clip(c.dead)}
 	for {
-		err := l.p.o.Journal.Step(ctx, s)
+		// Not even the end of ctx comes between a Send and its step.
+		err := l.p.o.Journal.Step(context.WithoutCancel(ctx), s)
 		if err == nil {
+			l.well()
 			l.mu.Lock()
 			l.moved = time.Now()
 			l.mu.Unlock()
 			l.p.room.Broadcast()
-			l.p.settled.Broadcast()
 			return nil
 		}
-		if err := l.rest(ctx, err); err != nil {
+		if err := l.rest(ctx, "saving what was delivered failed, it is tried again; nothing else is sent before", err); err != nil {
 			return err
 		}
 	}

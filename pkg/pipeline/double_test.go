@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,20 @@ type memory struct {
 	cursors []event.Cursor
 	room    int64
 	refuse  error // of Append
+	stepErr error // of Step
+	unknown bool  // the tenant is not known before the first sign-in
+	damaged map[uint64]bool
+	readErr error // of Read
 }
+
+// damage is the error of a batch whose bytes have changed.
+type damage struct {
+	seq uint64
+	key event.StreamKey
+}
+
+func (d damage) Error() string                     { return fmt.Sprintf("batch %d is damaged", d.seq) }
+func (d damage) Damage() (uint64, event.StreamKey) { return d.seq, d.key }
 
 func newMemory(sinks ...string) *memory {
 	m := &memory{pos: map[string]event.Position{}, room: 1 << 30}
@@ -57,17 +71,26 @@ func (m *memory) Append(_ context.Context, c event.PageCommit) (event.PageResult
 func (m *memory) Read(seq uint64) (*event.Batch, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.readErr != nil {
+		return nil, m.readErr
+	}
 	for _, b := range m.batches {
 		if b.Seq >= seq {
+			if m.damaged[b.Seq] {
+				return nil, damage{b.Seq, b.Key}
+			}
 			return b, nil
 		}
 	}
 	return nil, nil
 }
 
-func (m *memory) Step(_ context.Context, s event.LaneStep) error {
+func (m *memory) Step(ctx context.Context, s event.LaneStep) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := cmp.Or(ctx.Err(), m.stepErr); err != nil {
+		return err
+	}
 	counts := map[event.StreamKey]event.SinkCounts{}
 	for k, v := range s.Counts {
 		counts[k] = v
@@ -116,11 +139,18 @@ func (m *memory) moved() (cursors, batches int) {
 }
 
 func (m *memory) SaveCursors(event.StreamKey, []event.Cursor, []string, time.Time) {}
-func (m *memory) Cursors(event.StreamKey) []event.Cursor                           { return nil }
-func (m *memory) Tenant(string, string) (string, bool)                             { return "tid", true }
+func (m *memory) Cursors(event.StreamKey) []event.Cursor                           { return m.cursors }
+func (m *memory) Tenant(string, string) (string, bool)                             { return "tid", !m.unknown }
 func (m *memory) SetTenant(string, string, string) error                           { return nil }
-func (m *memory) Damaged(uint64) (event.Slice, error)                              { return event.Slice{}, nil }
 func (m *memory) Ledger() map[event.StreamKey]event.StreamLedger                   { return nil }
+
+// Damaged takes a batch out.
+func (m *memory) Damaged(seq uint64) (event.Slice, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.batches = slices.DeleteFunc(m.batches, func(b *event.Batch) bool { return b.Seq == seq })
+	return event.Slice{}, nil
+}
 
 // put journals n records whose ids are first, first+1, ..
 func (m *memory) put(first, n int) {

@@ -25,9 +25,10 @@ type lane struct {
 	full     chan *chunk   // rendered, to be sent
 	empty    chan *chunk   // sent, to be used again
 
-	mu    sync.Mutex
-	state condition
-	moved time.Time // when the lane last got on
+	mu     sync.Mutex
+	state  condition
+	unread condition // of reading the journal
+	moved  time.Time // when the lane last got on
 }
 
 // chunk is what one Send takes, with what was settled without the sink: filtered records and those that cannot be rendered.
@@ -43,6 +44,9 @@ type chunk struct {
 	bytes  int
 	begun  time.Time // when its first record came: lingering counts from there
 }
+
+// mostBatches bounds what one step passes: a full journal gets its room back while a lane passes what it does not want.
+const mostBatches = 256
 
 func newLane(p *Pipeline, o *Outlet, at event.Position) *lane {
 	l := &lane{
@@ -109,9 +113,14 @@ func (l *lane) render(ctx context.Context) {
 	for ok {
 		added := l.p.ring.added.C()
 		e, batch, err := l.batch(at.Seq)
+		if err == nil && l.unread.Faults > 0 { // written by this goroutine alone
+			l.reading.Reset()
+			l.readable(nil)
+		}
 		switch {
 		case err != nil:
 			l.log.Error("reading the journal failed, trying again", zap.Error(err))
+			l.readable(err)
 			ok = retry.Sleep(ctx, l.reading.Next(err)) == nil
 		case batch == nil && c.blank():
 			ok = l.await(ctx, added)
@@ -120,13 +129,26 @@ func (l *lane) render(ctx context.Context) {
 				c, ok = l.emit(ctx, c)
 			}
 		default:
-			l.reading.Reset()
 			if batch.Seq != at.Seq {
 				at = event.Position{Seq: batch.Seq}
 			}
 			c, ok = l.fill(ctx, c, e, batch, at.Index)
 			at = event.Position{Seq: batch.Seq + 1}
+			if ok && c.to.Seq-c.from.Seq >= mostBatches {
+				c, ok = l.emit(ctx, c)
+			}
 		}
+	}
+}
+
+// readable notes whether the journal could be read.
+func (l *lane) readable(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.unread.ok()
+	} else {
+		l.unread.fail(err, time.Now())
 	}
 }
 
@@ -172,10 +194,16 @@ func (l *lane) await(ctx context.Context, added <-chan struct{}) bool {
 	select {
 	case <-added:
 		return true
-	case <-l.draining:
 	case <-ctx.Done():
+		return false
+	case <-l.draining:
 	}
-	return false
+	select { // both may have come at once: the last batch is sent yet
+	case <-added:
+		return true
+	default:
+		return false
+	}
 }
 
 // batch gives the batch at seq or the next one behind it; nil when there is none yet. A damaged one is passed over after its
@@ -184,26 +212,34 @@ func (l *lane) batch(seq uint64) (*entry, *event.Batch, error) {
 	if e := l.p.ring.get(seq); e != nil {
 		return e, e.batch, nil
 	}
-	b, err := l.p.o.Journal.Read(seq)
-	var damaged interface {
-		error
-		Damage() (seq uint64, key event.StreamKey)
-	}
-	if errors.As(err, &damaged) {
+	for {
+		b, err := l.p.o.Journal.Read(seq)
+		var damaged interface {
+			error
+			Damage() (seq uint64, key event.StreamKey)
+		}
+		if !errors.As(err, &damaged) {
+			return nil, b, err
+		}
 		at, key := damaged.Damage()
 		slice, lost := l.p.o.Journal.Damaged(at)
-		l.log.Error("a batch of the journal is damaged: its slice is read again", zap.Error(err), zap.Stringer("slice", slice))
 		if lost != nil {
-			return nil, nil, lost
+			return nil, nil, errors.Join(err, lost)
 		}
-		for _, s := range l.p.sources {
-			if s.repair(key, slice) {
-				break
-			}
-		}
-		b, err = l.p.o.Journal.Read(seq)
+		l.repair(key, slice, err)
 	}
-	return nil, b, err
+}
+
+// repair has the slice of a damaged batch read again. Where its stream is not read at the moment the state file remembers it.
+func (l *lane) repair(key event.StreamKey, slice event.Slice, damaged error) {
+	for _, s := range l.p.sources {
+		if s.repair(key, slice) {
+			l.log.Error("a batch of the journal is damaged: its slice is read again", zap.Error(damaged), zap.Stringer("slice", slice))
+			return
+		}
+	}
+	l.log.Error("a batch of the journal is damaged: its slice is read again as soon as its stream is read",
+		zap.Error(damaged), zap.Stringer("stream", key), zap.Stringer("slice", slice))
 }
 
 // fill puts the records of a batch from index on into chunks and emits those that are full.

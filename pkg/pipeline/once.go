@@ -33,8 +33,8 @@ type SinkSummary struct {
 	Pending   uint64 `json:"pending"`
 }
 
-// Once runs until every slice up to now is read, or cannot be before an operator has acted, and each lane is empty or has not
-// got on for patience. It also ends with ctx, after the lanes' grace.
+// Once runs until every slice up to now is read, or cannot be before an operator has acted, or has failed for patience, and
+// each lane is empty or has not got on for patience. It also ends with ctx, after the lanes' grace.
 func (p *Pipeline) Once(ctx context.Context, patience time.Duration) (Summary, error) {
 	before := p.Status()
 	for _, s := range p.sources {
@@ -48,6 +48,7 @@ func (p *Pipeline) Once(ctx context.Context, patience time.Duration) (Summary, e
 	go func() {
 		read <- p.untilRead(fetching, patience)
 		stopFetching()
+		<-p.fetched // the pages in hand are journalled yet
 		p.untilSent(sending, patience)
 		stopSending()
 	}()
@@ -57,12 +58,26 @@ func (p *Pipeline) Once(ctx context.Context, patience time.Duration) (Summary, e
 
 const lookEvery = 50 * time.Millisecond
 
-// untilRead waits until everything up to now has been read; false when ctx has ended before, or when the journal is full and
-// nobody takes from it.
+// untilRead waits until everything up to now has been read; false when ctx has ended before, when the API is not to be had,
+// or when the journal is full and nobody takes from it.
 func (p *Pipeline) untilRead(ctx context.Context, patience time.Duration) bool {
+	hadRoom := time.Now()
 	for !p.allRead() {
-		if p.o.Journal.Room() <= 0 && p.idle(patience) || retry.Sleep(ctx, lookEvery) != nil {
+		full := p.o.Journal.Room() <= 0
+		if !full {
+			hadRoom = time.Now()
+		}
+		if full && p.idle(hadRoom, patience) || p.stuck(patience) || retry.Sleep(ctx, lookEvery) != nil {
 			return p.allRead()
+		}
+	}
+	return true
+}
+
+func (p *Pipeline) stuck(patience time.Duration) bool {
+	for _, s := range p.sources {
+		if !s.done() && !s.stuck(patience) {
+			return false
 		}
 	}
 	return true
@@ -70,19 +85,20 @@ func (p *Pipeline) untilRead(ctx context.Context, patience time.Duration) bool {
 
 // untilSent waits until each lane is empty or idle.
 func (p *Pipeline) untilSent(ctx context.Context, patience time.Duration) {
-	for !p.idle(patience) && retry.Sleep(ctx, lookEvery) == nil {
+	begun := time.Now()
+	for !p.idle(begun, patience) && retry.Sleep(ctx, lookEvery) == nil {
 	}
 }
 
-// idle tells whether each lane is empty, or paused, or has not got on for patience.
-func (p *Pipeline) idle(patience time.Duration) bool {
+// idle tells whether each lane is empty, or paused, or has not got on for patience; a lane had nothing to do before since.
+func (p *Pipeline) idle(since time.Time, patience time.Duration) bool {
 	pending := map[string]uint64{}
 	for _, l := range p.o.Journal.LaneStates() {
 		pending[l.Sink] = l.Pending
 	}
 	for _, l := range p.lanes {
 		l.mu.Lock()
-		still := time.Since(l.moved)
+		still := min(time.Since(l.moved), time.Since(since))
 		l.mu.Unlock()
 		if !l.outlet.Paused && pending[l.outlet.Name] > 0 && still < patience {
 			return false

@@ -56,7 +56,7 @@ type Source struct {
 	Cloud    string
 	Tenant   string // as configured: id or verified domain
 	Fetcher  Fetcher
-	Identify func(ctx context.Context) (tid string, err error) // signs in and tells the tenant's GUID
+	Identify func(ctx context.Context) (tid string, err error) // signs in and tells the tenant's GUID; afterwards Now is right
 	Now      func() time.Time                                  // the service's clock
 	Smaller  func(error) bool                                  // whether a smaller slice may help against this error
 	Streams  []string
@@ -83,7 +83,7 @@ type Options struct {
 	Outlets    []Outlet
 	Log        *zap.Logger
 	Workers    int                             // slices read at once per source; default 4
-	Ring       int                             // bytes of recent batches kept in memory; default 16 MiB
+	Ring       int                             // bytes of recent batches kept in memory; default 8 MiB
 	Grace      time.Duration                   // for the lanes at shutdown; default 20s
 	Lost       func(event.StreamKey) time.Time // after a loss of state: where to begin again; zero: nothing was lost
 	Crash      func(point string)              // test hook; nil in production
@@ -97,8 +97,8 @@ type Pipeline struct {
 	sources []*source
 	lanes   []*lane
 	started time.Time
-	room    *signal // lanes have made room
-	settled *signal // a reader or a lane has got on, or has met a fault
+	room    *signal       // lanes have made room
+	fetched chan struct{} // closed when nothing more will be journalled
 }
 
 // New wires the stages; nothing runs yet.
@@ -113,7 +113,7 @@ func New(o Options) (*Pipeline, error) {
 		o.Workers = 4
 	}
 	if o.Ring <= 0 {
-		o.Ring = 16 << 20
+		o.Ring = 8 << 20
 	}
 	if o.Grace <= 0 {
 		o.Grace = 20 * time.Second
@@ -124,7 +124,7 @@ func New(o Options) (*Pipeline, error) {
 	if o.Lost == nil {
 		o.Lost = func(event.StreamKey) time.Time { return time.Time{} }
 	}
-	p := &Pipeline{o: o, log: o.Log, room: newSignal(), settled: newSignal(), started: time.Now()}
+	p := &Pipeline{o: o, log: o.Log, room: newSignal(), fetched: make(chan struct{}), started: time.Now()}
 	p.ring = newRing(o.Ring, sharedSchemas(o.Outlets))
 	for i := range o.Sources {
 		p.sources = append(p.sources, newSource(p, &o.Sources[i]))
@@ -192,6 +192,7 @@ func (p *Pipeline) work(fetching, sending context.Context) error {
 	}
 	<-fetching.Done()
 	fetchers.Wait()
+	close(p.fetched)
 	for _, l := range p.lanes {
 		close(l.draining)
 	}

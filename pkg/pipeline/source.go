@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/logferry/logferry/pkg/event"
-	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/retry"
 	"github.com/logferry/logferry/pkg/timeline"
 )
@@ -32,61 +31,49 @@ type source struct {
 
 // stream is the state of one stream of the source; the source's mutex guards it.
 type stream struct {
-	key   event.StreamKey
-	line  *timeline.Line
-	pacer *retry.Pacer
-	state condition
-	last  time.Time // time of the newest record read
+	key    event.StreamKey
+	line   *timeline.Line
+	faulty map[string]*trouble // readers whose last slice failed: one that works must not hide another that never does
+	last   time.Time           // time of the newest record read
+	moved  time.Time           // when a page was journalled last, by the machine's clock
 }
-
-// condition is how a stream, a sign-in or a lane fares.
-type condition struct {
-	Blocked bool      // only an operator can mend it
-	Err     string    // the last fault; "" when all is well
-	Since   time.Time // of the first fault in a row
-	Faults  int       // in a row
-}
-
-func (c *condition) fail(err error, now time.Time) {
-	if c.Faults++; c.Faults == 1 {
-		c.Since = now
-	}
-	c.Err, c.Blocked = err.Error(), fault.Of(err) == fault.Blocked
-}
-
-func (c *condition) ok() { *c = condition{} }
 
 func newSource(p *Pipeline, s *Source) *source {
 	return &source{Source: s, p: p, log: p.log.With(zap.String("source", s.Name)), wake: make(chan struct{}, 1)}
 }
 
 func (s *source) run(ctx context.Context) {
-	tid, err := s.identify(ctx)
+	tid, known := s.p.o.Journal.Tenant(s.Cloud, s.Tenant)
+	if known {
+		s.open(tid) // status can tell how far they are while the sign-in is not to be had
+	}
+	// Signing in also tells the service's time. The machine's own may be wrong by any amount: cursors must not be judged by it.
+	tid, err := s.signIn(ctx, known)
 	if err != nil {
 		return
 	}
-	s.open(tid)
-	var slices sync.WaitGroup
-	defer slices.Wait()
+	if !known {
+		s.open(tid)
+	}
+	var reading sync.WaitGroup
+	defer reading.Wait()
 	for ctx.Err() == nil {
+		room := s.p.room.C() // before next looks for room: what is made in between must not be missed
 		st, job, due, ok := s.next()
 		if ok {
-			slices.Go(func() { s.read(ctx, st, job) })
+			reading.Go(func() { s.read(ctx, st, job) })
 			continue
 		}
-		s.wait(ctx, due)
+		s.wait(ctx, due, room)
 	}
 }
 
-// identify finds out whose records these are: from the state file, else by signing in, for as long as it takes.
-func (s *source) identify(ctx context.Context) (string, error) {
-	if tid, ok := s.p.o.Journal.Tenant(s.Cloud, s.Tenant); ok {
-		return tid, nil
-	}
+// signIn finds out whose records these are, for as long as it takes. A tenant that is not known yet is kept in the state file.
+func (s *source) signIn(ctx context.Context, known bool) (string, error) {
 	pacer := retry.New(retry.Options{})
 	for {
 		tid, err := s.Identify(ctx)
-		if err == nil {
+		if err == nil && !known {
 			err = s.p.o.Journal.SetTenant(s.Cloud, s.Tenant, tid)
 		}
 		if err == nil {
@@ -109,7 +96,6 @@ func (s *source) set(change func()) {
 	s.mu.Lock()
 	change()
 	s.mu.Unlock()
-	s.p.settled.Broadcast()
 }
 
 // open makes the streams' time lines from their saved cursors.
@@ -119,7 +105,7 @@ func (s *source) open(tid string) {
 	now := s.Now()
 	for _, name := range s.Streams {
 		key := event.StreamKey{Cloud: s.Cloud, Tenant: tid, Stream: name}
-		st := &stream{key: key, pacer: retry.New(retry.Options{First: time.Second, Most: 2 * time.Minute})}
+		st := &stream{key: key, faulty: map[string]*trouble{}, moved: time.Now()}
 		st.line = timeline.New(name, s.Time, now, s.p.o.Journal.Cursors(key), s.p.o.Lost(key))
 		if s.once {
 			st.line.Drain()
@@ -145,8 +131,11 @@ func (s *source) next() (*stream, timeline.Job, time.Time, bool) {
 	defer s.mu.Unlock()
 	now := s.Now()
 	var due time.Time
-	if s.running >= s.p.o.Workers || s.p.o.Journal.Room() <= 0 {
+	switch {
+	case s.running >= s.p.o.Workers:
 		return nil, timeline.Job{}, now.Add(time.Minute), false
+	case s.p.o.Journal.Room() <= 0:
+		return nil, timeline.Job{}, now.Add(lookForRoom), false
 	}
 	for i := range s.streams {
 		st := s.streams[(s.turn+i)%len(s.streams)]
@@ -164,13 +153,12 @@ func (s *source) next() (*stream, timeline.Job, time.Time, bool) {
 	return nil, timeline.Job{}, due, false
 }
 
-// wait rests until due, the end of a slice, room in the journal, or the end of ctx.
-func (s *source) wait(ctx context.Context, due time.Time) {
+// wait rests until due, the end of a slice, room in a journal that was full, or the end of ctx.
+func (s *source) wait(ctx context.Context, due time.Time, room <-chan struct{}) {
 	pause := time.Minute
 	if !due.IsZero() {
 		pause = min(max(due.Sub(s.Now()), 10*time.Millisecond), time.Minute)
 	}
-	room := s.p.room.C()
 	if s.p.o.Journal.Room() > 0 {
 		room = nil
 	}
@@ -193,8 +181,7 @@ func (s *source) read(ctx context.Context, st *stream, job timeline.Job) {
 	switch {
 	case err == nil:
 		st.line.Apply(moves, now, outcome)
-		st.pacer.Reset()
-		st.state.ok()
+		delete(st.faulty, job.Slice.Reader)
 	case ctx.Err() != nil:
 		st.line.Fail(job, now, 0, false)
 	default:
@@ -205,22 +192,23 @@ func (s *source) read(ctx context.Context, st *stream, job timeline.Job) {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	s.p.settled.Broadcast()
 }
 
 func (s *source) failed(st *stream, job timeline.Job, err error, now time.Time) {
-	pause := st.pacer.Next(err)
-	st.state.fail(err, now)
+	reader := job.Slice.Reader
+	trouble := st.trouble(reader)
+	pause := trouble.pacer.Next(err)
+	trouble.fail(err, now)
 	st.line.Fail(job, now, pause, s.Smaller != nil && s.Smaller(err))
-	if st.state.Blocked {
-		st.line.Pause(now, pause)
-	}
 	level := s.log.Warn
-	if st.state.Blocked {
+	if trouble.Blocked {
 		level = s.log.Error
+		if reader == timeline.Live { // the stream itself is not to be had: no need for each reader to find out
+			st.line.Pause(now, pause)
+		}
 	}
 	level("reading a slice failed, it stays open", zap.String("stream", st.key.Stream), zap.String("reader", job.Slice.Reader),
-		zap.Stringer("slice", job.Slice), zap.Error(err), zap.Bool("blocked", st.state.Blocked), zap.Duration("pause", pause))
+		zap.Stringer("slice", job.Slice), zap.Error(err), zap.Bool("blocked", trouble.Blocked), zap.Duration("pause", pause))
 }
 
 // pages reads the pages of a slice into the journal; the last one carries the reader's move.
@@ -269,8 +257,8 @@ func (s *source) pages(ctx context.Context, st *stream, job timeline.Job) (timel
 // remembered. Others outside are taken: an early or late row is still a record.
 func (s *source) commit(st *stream, job timeline.Job, page event.Page) event.PageCommit {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	floor := st.line.Floor()
-	s.mu.Unlock()
 	c := event.PageCommit{Key: st.key, Slice: job.Slice, DropUpdates: s.Time.Updates == "drop", Uncertain: job.Uncertain, DigestVersion: s.DigestVersion}
 	kept := page.Records[:0:len(page.Records)]
 	for i := range page.Records {
@@ -280,6 +268,9 @@ func (s *source) commit(st *stream, job timeline.Job, page event.Page) event.Pag
 			continue
 		}
 		r.Key = st.key
+		if st.line.Doubtful(r.Time) {
+			r.Flags |= event.FlagUncertain
+		}
 		kept = append(kept, *r)
 	}
 	c.Records = kept
@@ -292,14 +283,16 @@ func (s *source) journal(ctx context.Context, st *stream, c event.PageCommit) er
 	if err != nil {
 		return fmt.Errorf("journal page: %w", err)
 	}
+	s.mu.Lock()
+	st.moved = time.Now()
 	if res.Batch != nil {
-		s.p.ring.add(res.Batch)
-		newest := res.Batch.Records[len(res.Batch.Records)-1].Time
-		s.mu.Lock()
-		if newest.After(st.last) {
+		if newest := res.Batch.Records[len(res.Batch.Records)-1].Time; newest.After(st.last) {
 			st.last = newest
 		}
-		s.mu.Unlock()
+	}
+	s.mu.Unlock()
+	if res.Batch != nil {
+		s.p.ring.add(res.Batch)
 	}
 	if rows := res.Rows; rows >= 20 && res.Updated*5 > rows {
 		s.log.Warn("over a fifth of a page are updates of known records: a volatile member may be missing from the stream's table",
@@ -308,8 +301,14 @@ func (s *source) journal(ctx context.Context, st *stream, c event.PageCommit) er
 	return nil
 }
 
+// lookForRoom is how often a fetcher looks by itself: the journal also gets room when no lane moves, because batches that were
+// passed are deleted a few at a time.
+const lookForRoom = 2 * time.Second
+
 // waitForRoom waits with no page in hand until the lanes have made room in the journal.
 func (s *source) waitForRoom(ctx context.Context) error {
+	look := time.NewTicker(lookForRoom)
+	defer look.Stop()
 	for {
 		room := s.p.room.C()
 		if s.p.o.Journal.Room() > 0 {
@@ -317,6 +316,7 @@ func (s *source) waitForRoom(ctx context.Context) error {
 		}
 		select {
 		case <-room:
+		case <-look.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -339,22 +339,4 @@ func (s *source) repair(key event.StreamKey, slice event.Slice) bool {
 		}
 	}
 	return false
-}
-
-// done tells whether everything up to the start of run --once has been read, or cannot be before an operator has acted.
-func (s *source) done() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state.Blocked {
-		return true
-	}
-	if len(s.streams) < len(s.Streams) {
-		return false
-	}
-	for _, st := range s.streams {
-		if !st.state.Blocked && !st.line.Drained() {
-			return false
-		}
-	}
-	return true
 }

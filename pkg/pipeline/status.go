@@ -21,7 +21,7 @@ type Status struct {
 
 // Fault is something that keeps a part from working, in the words of who must mend it.
 type Fault struct {
-	Part    string    `json:"part"` // "source contoso", "stream contoso/audits", "sink splunk", "journal"
+	Part    string    `json:"part"` // "source contoso", "stream contoso/audits", "sink splunk", "journal", "journal of sink splunk"
 	Blocked bool      `json:"blocked"`
 	Err     string    `json:"error"`
 	Since   time.Time `json:"since"`
@@ -80,6 +80,7 @@ func (p *Pipeline) Status() Status {
 		st.Sinks = append(st.Sinks, sink)
 		l.mu.Lock()
 		st.Faults = l.state.report(st.Faults, "sink "+l.outlet.Name)
+		st.Faults = l.unread.report(st.Faults, "journal of sink "+l.outlet.Name)
 		l.mu.Unlock()
 	}
 	return st
@@ -96,7 +97,7 @@ func (s *source) report(streams []StreamStatus, faults []Fault, ledger map[event
 			Name: name, Key: st.key.String(), Through: st.line.CompleteThrough(), Last: st.last,
 			Readers: st.line.Readers(), PageCounts: ledger[st.key].PageCounts,
 		})
-		faults = st.state.report(faults, "stream "+name)
+		faults = st.state().report(faults, "stream "+name)
 	}
 	return streams, faults
 }

@@ -13,12 +13,9 @@ package timeline
 import (
 	"fmt"
 	"slices"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/logferry/logferry/pkg/event"
-	"github.com/logferry/logferry/pkg/field"
 )
 
 // The kinds of readers, which are the first parts of their names.
@@ -73,6 +70,7 @@ type Line struct {
 	edge     time.Time // the service's time of the first poll since Drain; zero before it
 	pausedTo time.Time
 	lastLive bool
+	doubts   []stretch // where what is new may have been shipped before
 }
 
 type reader struct {
@@ -84,102 +82,10 @@ type reader struct {
 	length time.Duration
 	top    int // page size while it had to be halved; 0: the stream's own
 	busy   bool
+	back   time.Time // where it has to begin again after the slice under way; zero: it goes on
 	saved  bool      // its cursor has been handed out for saving since it was made or set
 	next   time.Time // not before
 	polled time.Time // live: when the last completed poll began
-}
-
-// New makes the line of a stream from its saved cursors. Without any it is the first run. lost is not zero when the state was
-// lost: then everything since that time is read again by a recovery reader.
-func New(stream string, cfg Config, now time.Time, saved []event.Cursor, lost time.Time) *Line {
-	l := &Line{stream: stream, cfg: cfg, start: cfg.Start.Resolve(now)}
-	for _, c := range saved {
-		l.restore(c)
-	}
-	if l.find(Live) == nil {
-		l.begin(now, lost)
-	}
-	l.matchAges(now)
-	l.order()
-	return l
-}
-
-func (l *Line) begin(now, lost time.Time) {
-	live := &reader{name: Live, kind: Live, pos: second(now)}
-	l.readers = append(l.readers, live)
-	edge := live.pos.Add(-l.lookback())
-	if !lost.IsZero() {
-		l.start = second(lost)
-		l.closed(Recovery, l.start, edge)
-		return
-	}
-	l.closed(Backfill, l.start, edge)
-}
-
-func (l *Line) restore(c event.Cursor) {
-	kind, _, _ := strings.Cut(c.Reader, "/")
-	r := &reader{name: c.Reader, kind: kind, pos: c.Pos, end: c.End, length: time.Duration(c.Slice), saved: true}
-	if kind == Reread {
-		age, err := time.ParseDuration(strings.TrimPrefix(c.Reader, Reread+"/"))
-		if err != nil {
-			l.note("the cursor %q has no readable age: dropped", c.Reader)
-			return
-		}
-		r.age = age
-	}
-	if kind == Live && !c.Start.IsZero() {
-		l.start = c.Start
-	}
-	l.readers = append(l.readers, r)
-}
-
-// matchAges makes the re-readers follow the configuration.
-func (l *Line) matchAges(now time.Time) {
-	l.readers = slices.DeleteFunc(l.readers, func(r *reader) bool {
-		gone := r.kind == Reread && !slices.ContainsFunc(l.cfg.Reread, func(a field.Duration) bool { return a.Std() == r.age })
-		if gone {
-			l.removed = append(l.removed, r.name)
-		}
-		return gone
-	})
-	for _, a := range l.cfg.Reread {
-		age := a.Std()
-		name := Reread + "/" + age.String()
-		if l.find(name) == nil {
-			l.readers = append(l.readers, &reader{name: name, kind: Reread, age: age, pos: later(second(now.Add(-age)), l.start)})
-		}
-	}
-}
-
-// closed adds a reader of the stretch [from, to), if there is one.
-func (l *Line) closed(kind string, from, to time.Time) {
-	if !from.Before(to) {
-		return
-	}
-	name := kind
-	if kind != Backfill {
-		name = fmt.Sprintf("%s/%d", kind, from.Unix())
-	}
-	if r := l.find(name); r != nil { // left over from a crash between saving it and saving live
-		r.end, r.saved = later(r.end, to), false
-		return
-	}
-	l.readers = append(l.readers, &reader{name: name, kind: kind, pos: from, end: to})
-}
-
-// order puts the readers in the order in which they are asked: live, the oldest re-reader first, what is to be caught up, backfill.
-func (l *Line) order() {
-	rank := map[string]int{Live: 0, Reread: 1, Recovery: 2, Catchup: 3, Backfill: 4}
-	sort.SliceStable(l.readers, func(i, j int) bool {
-		a, b := l.readers[i], l.readers[j]
-		if a.kind != b.kind {
-			return rank[a.kind] < rank[b.kind]
-		}
-		if a.age != b.age {
-			return a.age > b.age
-		}
-		return a.pos.Before(b.pos)
-	})
 }
 
 func (l *Line) find(name string) *reader {
@@ -256,9 +162,21 @@ func (l *Line) check(now time.Time) {
 	from, edge := live.pos.Add(-l.lookback()), second(now).Add(-l.lookback())
 	from = later(from, l.start)
 	l.note("live is %s behind: the stretch from %s is caught up beside it", now.Sub(live.pos).Round(time.Second), from.Format(time.RFC3339))
-	l.closed(Catchup, from, edge)
+	l.leaveBehind(from, edge)
 	live.pos, live.saved = second(now), false
 	l.order()
+}
+
+// leaveBehind has [from, to) caught up. While a stream fails for days live leaves one stretch after the other: they are one.
+func (l *Line) leaveBehind(from, to time.Time) {
+	for _, r := range l.readers {
+		// One that is busy may be about to end: its commit would take the cursor away that was saved for the longer stretch.
+		if r.kind == Catchup && !r.busy && r.end.Equal(from) {
+			r.end, r.saved = later(r.end, to), false
+			return
+		}
+	}
+	l.closed(Catchup, from, to)
 }
 
 // due tells when r has something to read.
@@ -272,7 +190,8 @@ func (l *Line) due(r *reader, now time.Time) time.Time {
 		}
 		return later(r.next, r.pos.Add(r.age+min(r.age/4, time.Hour)))
 	default:
-		return later(r.next, r.pos.Add(time.Second))
+		// A stretch that reaches beyond now is read minute by minute: each slice is a request.
+		return later(r.next, earlier(r.end, r.pos.Add(time.Minute)))
 	}
 }
 
@@ -298,22 +217,32 @@ func (l *Line) slice(r *reader, now time.Time) event.Slice {
 // Finish gives what the last page of the job's slice changes. firstPage is the service's time of its first page, now the
 // service's time. Nothing moves until Apply: the commit may fail.
 func (l *Line) Finish(job Job, firstPage, now time.Time) Moves {
+	r := job.reader
+	m := Moves{job: job}
 	// The service's clock may turn out to be behind the one that the slice was made by.
-	m := Moves{job: job, pos: earlier(job.Slice.To, second(now))}
-	if job.reader.kind == Live {
+	switch r.kind {
+	case Live:
 		m.pos = earlier(second(firstPage), second(now))
+	case Reread:
+		// What it has read before its age it has to read again.
+		m.pos = later(job.Slice.From, earlier(job.Slice.To, second(now.Add(-r.age))))
+	default:
+		m.pos = earlier(job.Slice.To, second(now))
+	}
+	if !r.back.IsZero() {
+		m.pos = earlier(m.pos, r.back)
 	}
 	// Only the job's own cursor is saved: another reader's commit may be under way, and its cursor must not fall back behind it.
-	moved := l.cursor(job.reader)
+	moved := l.cursor(r)
 	moved.Pos = m.pos
 	if m.done() {
 		m.Remove = []string{moved.Reader}
 	} else {
 		m.Cursors = []event.Cursor{moved}
 	}
-	for _, r := range l.readers {
-		c := l.cursor(r)
-		if r == job.reader {
+	for _, other := range l.readers {
+		c := l.cursor(other)
+		if other == r {
 			c.Pos = m.pos
 			if m.done() {
 				continue
@@ -355,11 +284,12 @@ func (l *Line) Floor() time.Time {
 func (l *Line) Apply(m Moves, now time.Time, o Outcome) {
 	r := m.job.reader
 	r.busy, r.saved, r.next, r.pos = false, true, time.Time{}, m.pos
+	r.turnBack()
 	if r.top *= 2; r.top >= pageSize {
 		r.top = 0
 	}
 	switch {
-	case m.done():
+	case !r.end.IsZero() && !r.pos.Before(r.end):
 		l.readers = slices.DeleteFunc(l.readers, func(x *reader) bool { return x == r })
 	case r.kind == Live:
 		r.next = r.polled.Add(l.cfg.Poll.Std())
@@ -371,6 +301,7 @@ func (l *Line) Apply(m Moves, now time.Time, o Outcome) {
 	case o.Rows < fewRows:
 		r.length = min(r.length*2, mostLength)
 	}
+	l.settle()
 }
 
 // Fail ends a job without success: the slice stays open and is read again, not before pause is over. smaller says that a
@@ -379,6 +310,7 @@ func (l *Line) Fail(job Job, now time.Time, pause time.Duration, smaller bool) {
 	r := job.reader
 	r.busy = false
 	r.next = now.Add(pause)
+	r.turnBack()
 	if !smaller {
 		return
 	}
@@ -400,24 +332,10 @@ func (l *Line) Pause(now time.Time, d time.Duration) { l.pausedTo = now.Add(d) }
 
 // Repair reads a stretch again, marked uncertain, because the journal has lost what had been read there.
 func (l *Line) Repair(from, to time.Time) {
-	l.closed(Recovery, second(from), second(to).Add(time.Second))
+	from, to = second(from), second(to).Add(time.Second)
+	l.doubt(from, to)
+	l.closed(Recovery, from, to)
 	l.order()
-}
-
-// Drain makes every reader read up to the time of the next poll, however short its slice is (run --once).
-func (l *Line) Drain() { l.draining, l.edge = true, time.Time{} }
-
-// Drained tells whether that has been done.
-func (l *Line) Drained() bool {
-	if l.edge.IsZero() {
-		return false
-	}
-	for _, r := range l.readers {
-		if r.kind != Live && (r.kind != Reread || r.pos.Before(second(l.edge.Add(-r.age)))) {
-			return false
-		}
-	}
-	return true
 }
 
 // Unsaved gives the cursors that are new or were set by the line itself since the last call, and the names of those that are
@@ -435,37 +353,13 @@ func (l *Line) Unsaved() (cursors []event.Cursor, removed []string) {
 
 func (l *Line) cursor(r *reader) event.Cursor {
 	c := event.Cursor{Reader: r.name, Pos: r.pos, End: r.end, Slice: event.Duration(r.length)}
+	if !r.back.IsZero() {
+		c.Pos = earlier(c.Pos, r.back)
+	}
 	if r.kind == Live {
 		c.Start = l.start
 	}
 	return c
-}
-
-// Reader is where one reader stands, for people.
-type Reader struct {
-	Name string    `json:"name"`
-	Pos  time.Time `json:"pos"`
-	End  time.Time `json:"end,omitzero"`
-}
-
-// Readers tells where all stand.
-func (l *Line) Readers() []Reader {
-	var all []Reader
-	for _, r := range l.readers {
-		all = append(all, Reader{Name: r.name, Pos: r.pos, End: r.end})
-	}
-	return all
-}
-
-// CompleteThrough is the time up to which all that the API showed has been read once.
-func (l *Line) CompleteThrough() time.Time {
-	var through time.Time
-	for _, r := range l.readers {
-		if r.kind != Reread && (through.IsZero() || r.pos.Before(through)) {
-			through = r.pos
-		}
-	}
-	return through
 }
 
 func later(a, b time.Time) time.Time {

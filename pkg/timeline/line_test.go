@@ -312,13 +312,13 @@ func TestOnceReadsShortSlicesAndEnds(t *testing.T) {
 	w.line.Drain()
 	late := &record{time: epoch.Add(-29*time.Minute - 30*time.Second), appears: epoch.Add(30 * time.Second)}
 	w.records = append(w.records, late)
-	if w.line.Drained() {
+	if w.line.Drained(nil) {
 		t.Fatal("drained before anything was read")
 	}
 	for range 3 {
 		w.step(time.Second)
 	}
-	if !w.line.Drained() {
+	if !w.line.Drained(nil) {
 		t.Errorf("not drained: %+v", w.line.Readers())
 	}
 	if late.found.IsZero() {

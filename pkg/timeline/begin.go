@@ -1,0 +1,130 @@
+package timeline
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/field"
+)
+
+// New makes the line of a stream from its saved cursors. Without any it is the first run. lost is not zero when the state was
+// lost: then everything since that time is read again by a recovery reader.
+func New(stream string, cfg Config, now time.Time, saved []event.Cursor, lost time.Time) *Line {
+	l := &Line{stream: stream, cfg: cfg, start: cfg.Start.Resolve(now)}
+	for _, c := range saved {
+		l.restore(c)
+	}
+	remembered := time.Time{} // what is older has been read, and its ids may be forgotten
+	if l.find(Live) == nil {
+		l.begin(now, lost)
+	} else {
+		remembered = l.Floor()
+	}
+	l.matchAges(now, remembered)
+	l.order()
+	return l
+}
+
+func (l *Line) begin(now, lost time.Time) {
+	live := &reader{name: Live, kind: Live, pos: second(now)}
+	l.readers = append(l.readers, live)
+	edge := live.pos.Add(-l.lookback())
+	if !lost.IsZero() {
+		l.start = second(lost)
+		l.doubt(l.start, now)
+		l.closed(Recovery, l.start, edge)
+		return
+	}
+	l.closed(Backfill, l.start, edge)
+}
+
+func (l *Line) restore(c event.Cursor) {
+	kind, _, _ := strings.Cut(c.Reader, "/")
+	r := &reader{name: c.Reader, kind: kind, pos: c.Pos, end: c.End, length: time.Duration(c.Slice), saved: true}
+	if kind == Reread {
+		age, err := time.ParseDuration(strings.TrimPrefix(c.Reader, Reread+"/"))
+		if err != nil {
+			l.note("the cursor %q has no readable age: dropped", c.Reader)
+			return
+		}
+		r.age = age
+	}
+	if kind == Live && !c.Start.IsZero() {
+		l.start = c.Start
+	}
+	if kind == Recovery {
+		l.doubt(r.pos, r.end)
+	}
+	l.readers = append(l.readers, r)
+}
+
+// matchAges makes the re-readers follow the configuration. A new one that begins before remembered finds records again that
+// were shipped; it reads them all the same, because some may have appeared since, and that is what it was added for.
+func (l *Line) matchAges(now, remembered time.Time) {
+	l.readers = slices.DeleteFunc(l.readers, func(r *reader) bool {
+		gone := r.kind == Reread && !slices.ContainsFunc(l.cfg.Reread, func(a field.Duration) bool { return a.Std() == r.age })
+		if gone {
+			l.removed = append(l.removed, r.name)
+		}
+		return gone
+	})
+	for _, a := range l.cfg.Reread {
+		age := a.Std()
+		name := Reread + "/" + age.String()
+		if l.find(name) != nil {
+			continue
+		}
+		r := &reader{name: name, kind: Reread, age: age, pos: later(second(now.Add(-age)), l.start)}
+		if r.pos.Before(remembered) {
+			l.note("%s is new: what it reads of %s to %s may have been shipped before and is marked uncertain",
+				name, r.pos.Format(time.RFC3339), remembered.Format(time.RFC3339))
+			l.doubt(r.pos, remembered)
+		}
+		l.readers = append(l.readers, r)
+	}
+}
+
+// closed adds a reader of the stretch [from, to), if there is one.
+func (l *Line) closed(kind string, from, to time.Time) {
+	if !from.Before(to) {
+		return
+	}
+	name := kind
+	if kind != Backfill {
+		name = fmt.Sprintf("%s/%d", kind, from.Unix())
+	}
+	if r := l.find(name); r != nil { // the stretch was damaged again: what its reader has read of it is lost, too
+		r.end, r.back = later(r.end, to), from
+		if !r.busy {
+			r.turnBack()
+		}
+		return
+	}
+	l.readers = append(l.readers, &reader{name: name, kind: kind, pos: from, end: to})
+}
+
+// turnBack moves a reader that is to begin again.
+func (r *reader) turnBack() {
+	if !r.back.IsZero() {
+		r.pos, r.back, r.saved = earlier(r.pos, r.back), time.Time{}, false
+	}
+}
+
+// order puts the readers in the order in which they are asked: live, the oldest re-reader first, what is to be caught up, backfill.
+func (l *Line) order() {
+	rank := map[string]int{Live: 0, Reread: 1, Recovery: 2, Catchup: 3, Backfill: 4}
+	sort.SliceStable(l.readers, func(i, j int) bool {
+		a, b := l.readers[i], l.readers[j]
+		if a.kind != b.kind {
+			return rank[a.kind] < rank[b.kind]
+		}
+		if a.age != b.age {
+			return a.age > b.age
+		}
+		return a.pos.Before(b.pos)
+	})
+}
