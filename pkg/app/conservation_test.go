@@ -13,11 +13,11 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra/simulator"
 )
 
-// TestConservation runs ten random worlds for six hours each and until the oldest re-reader has passed: late and changing
+// TestConservation runs random worlds for six hours each and until the oldest re-reader has passed: late and changing
 // records, a service at fault, sinks at fault, restarts. What the API has shown is what each sink got, each version once, and
 // what the ledger says.
 func TestConservation(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(worlds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { testConservation(t, seed) })
 		})
@@ -75,7 +75,8 @@ func testConservation(t *testing.T, seed uint64) {
 	w.checkBudget()
 }
 
-// mischief is everything that the service may do wrong without changing what a record says.
+// mischief is what the service may do wrong without changing what a record says. Rows outside the filter are not among it: a
+// page of nothing else is refused as a whole, and a version that it alone has shown is not missed.
 func mischief() *simulator.Script {
 	const until = conserved + time.Hour
 	rule := func(kind simulator.Kind, probability float64) simulator.Rule {
@@ -86,7 +87,7 @@ func mischief() *simulator.Script {
 	return &simulator.Script{Rules: []simulator.Rule{
 		throttle, rule(simulator.ServerError, 0.02), rule(simulator.Reset, 0.01), rule(simulator.ExpiredToken, 0.005),
 		rule(simulator.ExpiredLink, 0.02), rule(simulator.Garbage, 0.01), rule(simulator.Truncate, 0.01), rule(simulator.LoopLink, 0.01),
-		rule(simulator.ForeignLink, 0.01), rule(simulator.EmptyLink, 0.01), rule(simulator.EmptyPage, 0.05), rule(simulator.OutsideRows, 0.02),
+		rule(simulator.ForeignLink, 0.01), rule(simulator.EmptyLink, 0.01), rule(simulator.EmptyPage, 0.05),
 		rule(simulator.DuplicateRows, 0.05), rule(simulator.DuplicateAcross, 0.05),
 	}}
 }
@@ -95,7 +96,11 @@ func mischief() *simulator.Script {
 func (w *world) balance(starts int) {
 	w.Helper()
 	records, versions := w.complete("good")
-	w.complete("flaky")
+	// A stop while it has accepted a part of a Send leaves that open: a lane's place cannot say it, so all of it is sent again.
+	w.versions("flaky")
+	if n := w.sinks["flaky"].repeats(); n > starts*w.sinks["flaky"].Limits().Events {
+		w.Errorf("flaky got %d events again over %d stops", n, starts)
+	}
 	status := w.app.Status()
 	var sum event.PageCounts
 	for _, s := range status.Streams {
@@ -109,7 +114,7 @@ func (w *world) balance(starts int) {
 		if s.Delivered+s.Dead != uint64(versions) || s.Pending > 0 || s.Name != "picky" && s.Dead > 0 {
 			w.Errorf("of %d events sink %s has %+v, %d pending", versions, s.Name, s.SinkCounts, s.Pending)
 		}
-		if n := len(w.sinks[s.Name].arrived()); uint64(n) != s.Delivered {
+		if n := len(w.sinks[s.Name].arrived()) - w.sinks[s.Name].repeats(); uint64(n) != s.Delivered {
 			w.Errorf("the ledger says that %d were delivered to %s, it has %d", s.Delivered, s.Name, n)
 		}
 		dead += s.Dead
@@ -121,5 +126,6 @@ func (w *world) balance(starts int) {
 	if dead == 0 || served < 20 || sum.Updated == 0 || sum.Late == 0 {
 		w.Errorf("nothing to prove: %d dead letters, %d faults, %d updated, %d late", dead, served, sum.Updated, sum.Late)
 	}
-	w.Logf("%d records, %d versions, %d rows read, %d late, %d dead letters, %d faults served, %d starts", records, versions, sum.Rows, sum.Late, dead, served, starts+1)
+	w.Logf("%d records, %d versions, %d rows read, %d late, %d dead letters, %d faults served, %d starts, %d repeats at flaky",
+		records, versions, sum.Rows, sum.Late, dead, served, starts+1, w.sinks["flaky"].repeats())
 }

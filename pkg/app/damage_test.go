@@ -157,7 +157,7 @@ func TestLostState(t *testing.T) {
 				c.harm(w)
 				w.until(2*time.Hour + 40*time.Minute)
 				w.start("one", "two")
-				w.until(8 * time.Hour)
+				w.until(6*time.Hour + 40*time.Minute)
 				w.stop()
 				for name := range w.sinks {
 					lost, of := w.missing(name)

@@ -128,18 +128,19 @@ func TestDeadSink(t *testing.T) {
 func TestFullJournal(t *testing.T) {
 	for name, c := range map[string]struct {
 		first, between time.Duration // of the records
+		step           time.Duration // of looking whether the journal is full: shorter than the time to the next request
 		input          string
 	}{
-		"live":     {0, 3 * time.Minute, "start: 1h\nstreams: [audits]\nreread: [30m]"},
-		"backfill": {-20 * time.Hour, time.Minute, "start: 24h\nstreams: [audits]\nreread: [30m]\ntop: 7"},
+		"live":     {0, 3 * time.Minute, time.Minute, "start: 1h\nstreams: [audits]\nreread: [30m]"},
+		"backfill": {-20 * time.Hour, time.Minute, time.Second, "start: 24h\nstreams: [audits]\nreread: [30m]\ntop: 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { testFullJournal(t, c.first, c.between, c.input) })
+			synctest.Test(t, func(t *testing.T) { testFullJournal(t, c.first, c.between, c.step, c.input) })
 		})
 	}
 }
 
-func testFullJournal(t *testing.T, first, between time.Duration, input string) {
+func testFullJournal(t *testing.T, first, between, step time.Duration, input string) {
 	w := newWorld(t, simulator.Options{}, input, "one", "dead")
 	// 260 records of 100 kB that do not compress: half as much again as the journal holds.
 	noise := make([]byte, 75_000)
@@ -154,7 +155,7 @@ func testFullJournal(t *testing.T, first, between time.Duration, input string) {
 	w.start("one", "dead")
 	full := time.Duration(0)
 	for w.app.Status().Room > 0 && full < 20*time.Hour {
-		full += time.Minute
+		full += step
 		w.until(full)
 	}
 	before, _ := w.wire.requests()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -55,7 +56,11 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 	if err != nil {
 		return pipeline.Outlet{}, err
 	}
-	sink, err := a.sink(s, schema)
+	var cut tally
+	sink, err := a.sink(s, schema, func(key event.StreamKey, n int) {
+		a.metrics.Truncated(s.Name, n)
+		cut.add(key, n)
+	})
 	if err != nil {
 		return pipeline.Outlet{}, err
 	}
@@ -64,22 +69,46 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 	}
 	return pipeline.Outlet{
 		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, WhenFull: s.WhenFull, Paused: s.Paused,
-		Wants: func(key event.StreamKey) bool { return s.Wants(key.Stream) },
+		Truncated: cut.take,
+		Wants:     func(key event.StreamKey) bool { return s.Wants(key.Stream) },
 	}, nil
 }
 
-func (a *App) sink(s config.Sink, schema event.Schema) (pipeline.Sink, error) {
+func (a *App) sink(s config.Sink, schema event.Schema, truncated func(event.StreamKey, int)) (pipeline.Sink, error) {
 	switch s.Block() {
 	case "splunk":
 		return splunk.New(*s.Splunk, schema, splunk.Options{})
 	case "kafka":
 		return kafka.New(*s.Kafka, kafka.Options{Schema: schema})
 	case "syslog":
-		return syslog.New(*s.Syslog, syslog.Options{OnTruncate: func(key event.StreamKey, n int) { a.metrics.Truncated(s.Name, n) }})
+		return syslog.New(*s.Syslog, syslog.Options{OnTruncate: truncated})
 	case "file":
 		return file.New(*s.File)
 	case "stdout":
 		return file.NewStdout(*s.Stdout, file.Options{Writer: a.o.Stdout})
 	}
 	return nil, fmt.Errorf("no receiver is configured")
+}
+
+// tally counts per stream until it is asked.
+type tally struct {
+	mu     sync.Mutex
+	counts map[event.StreamKey]int
+}
+
+func (t *tally) add(key event.StreamKey, n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = map[event.StreamKey]int{}
+	}
+	t.counts[key] += n
+}
+
+func (t *tally) take() map[event.StreamKey]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	counts := t.counts
+	t.counts = nil
+	return counts
 }

@@ -4,5 +4,7 @@ package app_test
 
 import "time"
 
-// poll is the default of a source.
-const poll = time.Minute
+const (
+	poll   = time.Minute // the default of a source
+	worlds = 10          // of TestConservation
+)

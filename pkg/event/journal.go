@@ -52,7 +52,6 @@ type PageCommit struct {
 type PageResult struct {
 	Batch *Batch // nil when nothing was journalled
 	PageCounts
-	// Late holds now - Time of each record that a closed reader found new: the measure of lateness. Same order as the batch.
 }
 
 // PageCounts is one half of the ledger: Rows = New + Updated + Seen + Suppressed + Outside, Journalled = New + Updated.
@@ -63,7 +62,7 @@ type PageCounts struct {
 	Seen       uint64 `json:"seen"`
 	Suppressed uint64 `json:"suppressed"`
 	Outside    uint64 `json:"outside"`
-	Late       uint64 `json:"late"` // of New: found by a closed reader, not by live (counted by the caller through PageCommit.Slice.Reader)
+	Late       uint64 `json:"late"` // of New: found by a re-reader (PageCommit.Slice.Reader), after live had passed
 }
 
 // Journalled is how many of the rows went into the journal.

@@ -27,7 +27,7 @@ const (
 )
 
 // MaxDepth bounds nesting: deeper text is an error, not a stack overflow.
-const MaxDepth = 64
+const MaxDepth = 1000
 
 // ErrSyntax is what every error of a Reader wraps.
 var ErrSyntax = errors.New("invalid JSON")

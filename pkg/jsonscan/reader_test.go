@@ -129,6 +129,11 @@ func TestEscaped(t *testing.T) {
 }
 
 func TestDepthIsBounded(t *testing.T) {
+	deep := Reader{Buf: bytes.Repeat([]byte("["), MaxDepth)}
+	deep.Buf = append(deep.Buf, bytes.Repeat([]byte("]"), MaxDepth)...)
+	if deep.Skip(); deep.Err() != nil || !deep.End() {
+		t.Errorf("%d brackets: %v", MaxDepth, deep.Err())
+	}
 	r := Reader{Buf: bytes.Repeat([]byte("["), 1<<20)}
 	r.Skip()
 	if r.Err() == nil {

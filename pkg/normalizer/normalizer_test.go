@@ -146,7 +146,7 @@ func TestLineEndsBetweenTokensBecomeBlanks(t *testing.T) {
 func TestPoison(t *testing.T) {
 	n, ecs := newNormalizer(t)
 	for _, raw := range []string{"", " ", "null", "[]", `[{}]`, `"x"`, "1", "{", `{"id":`, `{"id":"x"`, `{"id":"x"}x`, `{} {}`, `{"id":x}`, `{"id":"\x"}`, "{\"id\":\"a\nb\"}",
-		`{"a":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`} {
+		`{"a":` + strings.Repeat("[", 1100) + strings.Repeat("]", 1100) + `}`} {
 		for _, stream := range []string{"signins.interactive", "audits", "risk.users"} {
 			for _, schema := range []event.Schema{ecs, {Name: "raw"}} {
 				dst := []byte("kept")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -163,12 +162,15 @@ func (m *memory) put(first, n int) {
 	m.Append(context.Background(), c)
 }
 
-// plain renders a record as itself; "unmappable" as an error.
+// plain renders a record as itself, but for two that it cannot.
 type plain struct{}
 
 func (plain) Normalize(dst []byte, r event.Record, _ event.Schema) ([]byte, error) {
-	if strings.HasPrefix(r.ID, "unmappable") {
+	switch r.ID {
+	case "unmappable":
 		return dst, errors.New("no object")
+	case "monstrous":
+		panic("index out of range")
 	}
 	return append(dst, r.Raw...), nil
 }

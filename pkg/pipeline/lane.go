@@ -284,7 +284,7 @@ func (l *lane) put(c *chunk, r *event.Record, shared *rendering, i int) {
 	switch {
 	case shared == nil:
 		var out []byte
-		if out, err = l.p.o.Normalizer.Normalize(c.buf, *r, l.outlet.Schema); err == nil {
+		if out, err = normalize(l.p.o.Normalizer, c.buf, *r, l.outlet.Schema); err == nil {
 			c.buf = out
 		}
 	case shared.errs != nil && shared.errs[i] != nil:

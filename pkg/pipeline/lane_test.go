@@ -152,7 +152,7 @@ func TestUnmappableRecordIsADeadLetterAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory("x", "y")
 		m.put(0, 2)
-		m.Append(t.Context(), event.PageCommit{Key: audits, Records: []event.Record{{Key: audits, ID: "unmappable", Raw: []byte("1")}}})
+		m.Append(t.Context(), event.PageCommit{Key: audits, Records: []event.Record{{Key: audits, ID: "unmappable", Raw: []byte("1")}, {Key: audits, ID: "monstrous", Raw: []byte("{}")}}})
 		m.put(2, 2)
 		x, y := &recorder{}, &recorder{} // equal schemas: the rendering is shared
 		p, stop := start(t, m, nil, Outlet{Name: "x", Sink: x}, Outlet{Name: "y", Sink: y})
@@ -165,8 +165,25 @@ func TestUnmappableRecordIsADeadLetterAlone(t *testing.T) {
 		for _, s := range m.steps {
 			dead += len(s.Dead)
 		}
-		if dead != 2 || !slices.Equal(x.got(), ids(0, 4)) || !slices.Equal(y.got(), ids(0, 4)) {
+		if dead != 4 || !slices.Equal(x.got(), ids(0, 4)) || !slices.Equal(y.got(), ids(0, 4)) {
 			t.Errorf("%d dead letters; accepted %q and %q", dead, x.got(), y.got())
+		}
+	})
+}
+
+func TestTruncatedEventsStandInTheLedger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("x")
+		m.put(0, 5)
+		cut := map[event.StreamKey]int{audits: 2}
+		_, stop := start(t, m, nil, Outlet{Name: "x", Sink: &recorder{}, Truncated: func() map[event.StreamKey]int {
+			defer func() { cut = nil }()
+			return cut
+		}})
+		pause(time.Second)
+		stop()
+		if got := m.steps[0].Counts[audits]; got.Truncated != 2 || got.Delivered != 5 {
+			t.Errorf("counts %+v", got)
 		}
 	})
 }

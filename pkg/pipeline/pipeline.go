@@ -73,6 +73,9 @@ type Outlet struct {
 	Wants    func(event.StreamKey) bool // which streams; nil: all
 	WhenFull string                     // wait | skip_oldest
 	Paused   bool                       // keeps its place and sends nothing
+
+	// Truncated gives how many delivered events the sink has cut to its receiver's limit since the last call; nil: it never does.
+	Truncated func() map[event.StreamKey]int
 }
 
 // Options are what a Pipeline is made of.

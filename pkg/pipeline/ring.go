@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/logferry/logferry/pkg/event"
@@ -78,7 +79,7 @@ func (r *rendering) make(n Normalizer, b *event.Batch, schema event.Schema) {
 	buf := make([]byte, 0, b.Bytes+b.Bytes/2)
 	ends := make([]int, len(b.Records))
 	for i := range b.Records {
-		out, err := n.Normalize(buf, b.Records[i], schema)
+		out, err := normalize(n, buf, b.Records[i], schema)
 		if err != nil {
 			if r.errs == nil {
 				r.errs = make([]error, len(b.Records))
@@ -95,4 +96,15 @@ func (r *rendering) make(n Normalizer, b *event.Batch, schema event.Schema) {
 		r.bodies[i] = buf[start:end:end]
 		start = end
 	}
+}
+
+// normalize turns a panic over one record into an error: the record becomes a dead letter, where it would otherwise stop the
+// process again at each start.
+func normalize(n Normalizer, dst []byte, rec event.Record, schema event.Schema) (out []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			out, err = dst, fmt.Errorf("the normalizer panicked: %v", v)
+		}
+	}()
+	return n.Normalize(dst, rec, schema)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -119,11 +120,15 @@ func (t *txn) classify(page *seenPage, c *event.PageCommit) event.PageCounts {
 	w := &t.s.w
 	w.order = w.order[:0]
 	counts := event.PageCounts{Rows: uint64(len(c.Records) + c.Outside), Outside: uint64(c.Outside)}
-	late := c.Slice.Reader != "live" && c.Slice.Reader != "backfill"
+	late := strings.HasPrefix(c.Slice.Reader, "reread/") // what other readers find new is not late but old
 	for i := range c.Records {
 		r := &c.Records[i]
 		at := rowOrder{sec: r.Time.Unix(), nsec: int32(r.Time.Nanosecond()), row: int32(i)}
-		switch page.row(minuteOf(r.Time), r.ID, r.Digest) {
+		minute := minuteOf(r.Time)
+		if r.Flags&event.FlagNoTime != 0 {
+			minute = timeless
+		}
+		switch page.row(minute, r.ID, r.Digest) {
 		case classSeen:
 			counts.Seen++
 			continue

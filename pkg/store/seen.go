@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -13,6 +14,10 @@ import (
 
 // The seen set keeps, per stream and minute of the record's time, the hash of each id and the digest of its content, in chunks:
 // a version byte of the digest, then entries sorted by id hash.
+// timeless is the minute of records without a time of their own: theirs is the start of the slice that they were found in, which
+// is another one for each reader. It lies beyond every floor, so they are never forgotten.
+const timeless = math.MaxUint32
+
 const (
 	chunkEntries = 2048
 	entrySize    = 16 // id hash and digest, little endian

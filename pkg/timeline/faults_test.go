@@ -169,3 +169,25 @@ func TestAClosedReaderWaitsForItsEnd(t *testing.T) {
 		t.Errorf("%d slices for ten minutes, readers %+v", n, l.Readers())
 	}
 }
+
+// TestARereaderAheadOfTheClockGoesBackToItsAge: while the clock was days ahead it passed a stretch in which nothing was yet.
+func TestARereaderAheadOfTheClockGoesBackToItsAge(t *testing.T) {
+	saved := []event.Cursor{
+		{Reader: Live, Pos: epoch.Add(200 * time.Hour), Start: epoch.Add(-10 * time.Hour)},
+		{Reader: "reread/2h0m0s", Pos: epoch.Add(198 * time.Hour)},
+		{Reader: "reread/24h0m0s", Pos: epoch.Add(176 * time.Hour)},
+	}
+	cfg := config(0)
+	cfg.Reread = []field.Duration{field.Duration(2 * time.Hour), field.Duration(24 * time.Hour)}
+	l := New("audits", cfg, epoch, saved, time.Time{})
+	next(t, l, epoch, Live)
+	want := map[string]time.Time{"reread/2h0m0s": epoch.Add(-2 * time.Hour), "reread/24h0m0s": epoch.Add(-10 * time.Hour)}
+	for _, r := range l.Readers() {
+		if at, ok := want[r.Name]; ok && !r.Pos.Equal(at) {
+			t.Errorf("%s was set back to %v, want %v", r.Name, r.Pos, at)
+		}
+	}
+	if !l.Doubtful(epoch.Add(-5 * time.Hour)) {
+		t.Error("what comes again is not marked uncertain")
+	}
+}

@@ -150,10 +150,16 @@ func (l *Line) Due(now time.Time) time.Time {
 // check sets back what lies ahead of the service's clock and lets live leave a stretch behind that is too long for it.
 func (l *Line) check(now time.Time) {
 	for _, r := range l.readers {
-		if !r.busy && r.pos.After(now.Add(clockSlack)) {
-			l.note("cursor of %s was at %s, ahead of the service's clock: set back to %s", r.name, r.pos.Format(time.RFC3339), second(now).Format(time.RFC3339))
-			r.pos, r.next, r.saved = second(now), time.Time{}, false
+		if r.busy || !r.pos.After(now.Add(clockSlack)) {
+			continue
 		}
+		to := second(now)
+		if r.kind == Reread { // what it has passed while the clock was ahead it has not really read
+			to = earlier(to, later(second(now.Add(-r.age)), l.start))
+			l.doubt(to, now)
+		}
+		l.note("cursor of %s was at %s, ahead of the service's clock: set back to %s", r.name, r.pos.Format(time.RFC3339), to.Format(time.RFC3339))
+		r.pos, r.next, r.saved = to, time.Time{}, false
 	}
 	live := l.find(Live)
 	if live.busy || now.Sub(live.pos) <= l.lookback()+2*l.cfg.Poll.Std() {

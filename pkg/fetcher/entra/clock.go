@@ -27,13 +27,17 @@ func (c *clock) now() time.Time {
 }
 
 // heard takes the Date of a reply (RFC 9110 section 6.6.1; whole seconds, so the clock is up to a second behind) and returns
-// it, zero if there was none.
+// it, zero if there was none. The clock believes only Microsoft's own replies, which carry the id of the request: the error
+// page of a proxy tells the proxy's time.
 func (c *clock) heard(header http.Header) time.Time {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
 		return time.Time{}
 	}
 	date = date.UTC()
+	if header.Get("request-id") == "" && header.Get("x-ms-request-id") == "" {
+		return date
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.date, c.at = date, c.local()

@@ -57,7 +57,7 @@ func TestFaults(t *testing.T) {
 		{name: "address too long", serve: status(414, nil, ""), kind: KindRequest, class: fault.Blocked, says: "shorten"},
 		{name: "throttled", serve: status(429, map[string]string{"Retry-After": "2.128"}, graphBody("TooManyRequests", "later")), kind: KindThrottled, pause: 2128 * time.Millisecond, says: "pause for 2.128s"},
 		{name: "throttled without a word", serve: status(429, nil, graphBody("UnknownError", "This request is throttled.")), kind: KindThrottled, pause: 2 * time.Second, says: "http status 429"},
-		{name: "throttled until a date", serve: status(429, map[string]string{"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Retry-After": "Thu, 01 Jan 2026 00:00:30 GMT"}, ""), kind: KindThrottled, pause: 30 * time.Second},
+		{name: "throttled until a date", serve: status(429, map[string]string{"request-id": "1", "Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Retry-After": "Thu, 01 Jan 2026 00:00:30 GMT"}, ""), kind: KindThrottled, pause: 30 * time.Second},
 		{name: "unavailable for a while", serve: status(503, map[string]string{"Retry-After": "7"}, ""), kind: KindThrottled, pause: 7 * time.Second},
 		{name: "unavailable", serve: status(503, nil, ""), kind: KindServer, halve: true, says: "http status 503"},
 		{name: "gateway timeout", serve: status(504, nil, "<html>"), kind: KindServer, halve: true},
