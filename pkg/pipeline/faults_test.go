@@ -16,11 +16,6 @@ import (
 	"github.com/logferry/logferry/pkg/timeline"
 )
 
-// one is a page that is the whole slice.
-func one(records []event.Record) []event.Page {
-	return []event.Page{{Records: records, Date: time.Now(), Last: true}}
-}
-
 // fetch is a Fetcher that yields what its function gives: a page or an error.
 type fetch func(ctx context.Context, s event.Slice) (event.Page, error)
 
