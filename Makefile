@@ -11,7 +11,7 @@ HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 RACE := ./pkg/app/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg/secure/... ./pkg/sink/... ./pkg/store/... \
 	./pkg/telemetry/... ./pkg/timeline/...
 # Everything else, but for the end-to-end tests, which come last.
-PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -v /test/e2e)
+PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(e2e|kill)$$')
 FUZZTIME ?= 20s
 
 .PHONY: build demo test unit peers e2e lint mutants kill fuzz bench chart image tidy-check
@@ -28,6 +28,7 @@ unit:
 	go vet ./...
 	go test -timeout 5m $(PLAIN)
 	CGO_ENABLED=1 go test -race -timeout 8m $(RACE)
+	go test -count=1 -v -timeout 8m ./test/kill
 
 # The receivers that logferry did not write: fetched, built, and held against their own contract. The settings are those of
 # setup.sh, so that what it has compiled is not compiled again.

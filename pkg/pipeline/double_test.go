@@ -138,10 +138,15 @@ func (m *memory) moved() (cursors, batches int) {
 }
 
 func (m *memory) SaveCursors(event.StreamKey, []event.Cursor, []string, time.Time) {}
-func (m *memory) Cursors(event.StreamKey) []event.Cursor                           { return m.cursors }
 func (m *memory) Tenant(string, string) (string, bool)                             { return "tid", !m.unknown }
 func (m *memory) SetTenant(string, string, string) error                           { return nil }
 func (m *memory) Ledger() map[event.StreamKey]event.StreamLedger                   { return nil }
+
+func (m *memory) Cursors(event.StreamKey) []event.Cursor {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.cursors)
+}
 
 // Damaged takes a batch out.
 func (m *memory) Damaged(seq uint64) (event.Slice, error) {
