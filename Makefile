@@ -20,7 +20,8 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
 
 demo:
-	go run ./cmd/logferry demo
+	@go build -o bin/logferry ./cmd/logferry
+	@bin/logferry demo
 
 test: peers lint unit e2e
 

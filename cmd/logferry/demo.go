@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,14 +96,31 @@ func demo(cmd *cobra.Command, f demoFlags) error {
 	if err != nil {
 		return fmt.Errorf("configure the demo: %w", err)
 	}
-	ctx := cmd.Context()
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
 	if f.dur > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, f.dur)
-		defer cancel()
+		defer time.AfterFunc(f.dur, cancel).Stop()
 	}
-	return runDemo(ctx, cfg, cmd.OutOrStdout(), l.URL, filepath.Dir(out))
+	// `logferry demo | head`: the demo ends with its reader, and still clears up behind itself.
+	signal.Ignore(syscall.SIGPIPE)
+	return runDemo(ctx, cfg, endWith(cmd.OutOrStdout(), cancel), l.URL, filepath.Dir(out))
 }
+
+// endWith gives w with an end: the first failed write.
+func endWith(w io.Writer, end func()) io.Writer {
+	return writerFunc(func(p []byte) (int, error) {
+		n, err := w.Write(p)
+		if err != nil {
+			end()
+		}
+		return n, err
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+// Write implements io.Writer.
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // runDemo runs the pipeline with the terminal sink replaced by one that a person can read.
 func runDemo(ctx context.Context, cfg *config.Config, w io.Writer, graph, dir string) error {
