@@ -176,7 +176,8 @@ func (s *Store) release() error {
 		// The transaction in which the fault happened holds bbolt's locks for ever: only its file can be closed.
 		errs = append(errs, unlock(s.file), s.file.Close())
 	} else {
-		errs = append(errs, s.w.closing, s.WriteRecovery(), s.db.Close())
+		_ = s.WriteRecovery() // advisory: on a full disk the one from a minute ago stays
+		errs = append(errs, s.w.closing, s.db.Close())
 	}
 	if err := os.Remove(filepath.Join(s.dir, lockName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		errs = append(errs, err)
