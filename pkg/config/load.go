@@ -137,7 +137,7 @@ func expand(paths []string) ([]string, error) {
 // merge reads one file into cfg.
 func (d *decoder) merge(name string, text []byte, cfg *Config, owners map[string]string) {
 	d.file = name
-	tree, err := parser.ParseBytes(text, 0)
+	tree, err := parse(text)
 	if err != nil {
 		d.faults = append(d.faults, syntaxProblem(name, err))
 		return
@@ -209,6 +209,16 @@ func (d *decoder) locate(err error) Problem {
 		}
 		at = at[:cut]
 	}
+}
+
+// parse makes a syntax tree; the library panics over some malformed texts.
+func parse(text []byte) (tree *ast.File, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%v", v)
+		}
+	}()
+	return parser.ParseBytes(text, 0)
 }
 
 var position = regexp.MustCompile(`^\[(\d+):(\d+)\] `)

@@ -88,7 +88,12 @@ func LoadScript(file string) (*Script, error) {
 }
 
 // ParseScript reads a script. Unknown keys and kinds are errors, with their line.
-func ParseScript(data []byte) (*Script, error) {
+func ParseScript(data []byte) (_ *Script, err error) {
+	defer func() { // the YAML library does so over some malformed texts
+		if v := recover(); v != nil {
+			err = fmt.Errorf("this is not YAML: %v", v)
+		}
+	}()
 	var s Script
 	if err := yaml.UnmarshalWithOptions(data, &s, yaml.Strict()); err != nil {
 		return nil, err
