@@ -15,10 +15,10 @@ import (
 type repair struct{ slice event.Slice }
 
 // Damaged takes a batch out of the journal after Read has given a *DamagedError for it. Its records are counted as skipped
-// for the lanes that have not passed them; the stream's seen ids and counts per minute of its stretch are forgotten, so that
-// reading it again ships the records again; and a cursor of a closed reader named recovery/.. is saved for that stretch, so
-// that not even a crash right now loses it. All of that is one transaction. The result is the stretch, in whole minutes.
-// A second call for the same batch gives the same result.
+// for the lanes that have not passed them; the stream's seen ids and counts per minute of its stretch are forgotten, and those
+// of records without a time, so that reading it again ships the records again; and a cursor of a closed reader named
+// recovery/.. is saved for that stretch, so that not even a crash right now loses it. All of that is one transaction. The
+// result is the stretch, in whole minutes. A second call for the same batch gives the same result.
 func (s *Store) Damaged(seq uint64) (event.Slice, error) {
 	var slice event.Slice
 	err := s.do(context.Background(), &request{durable: true, apply: func(t *txn) error {
@@ -53,8 +53,11 @@ func (t *txn) takeOut(bad *entry, slice event.Slice) {
 		}
 	}
 	for _, bucket := range [][]byte{bucketSeen, bucketMinutes} {
-		if err := forget(sub(t.tx, bucket, st.name), bad.first, bad.last); err != nil {
-			panic(err)
+		// Whether records without a time were among them only the batch could tell.
+		for _, minutes := range [][2]uint32{{bad.first, bad.last}, {timeless, timeless}} {
+			if err := forget(sub(t.tx, bucket, st.name), minutes[0], minutes[1]); err != nil {
+				panic(err)
+			}
 		}
 	}
 	if err := t.deleteBatch(bad.seq); err != nil {

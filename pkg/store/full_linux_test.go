@@ -91,3 +91,40 @@ func TestFullDisk(t *testing.T) {
 	}
 	mustCheck(t, s)
 }
+
+// Who starts on a full disk has a backlog to deliver: nothing but new records needs space.
+func TestStartOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m,mode=0700"); err != nil {
+		t.Skipf("mounting a small tmpfs is not allowed here: %v", err)
+	}
+	defer func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}()
+	s := open(t, dir, fastOptions())
+	if err := s.Lanes([]string{"one"}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, noisy(1, 100, 8<<10))
+	if err := s.Step(bg, event.LaneStep{Sink: "one", To: event.Position{Seq: 1, Index: 50}, Counts: delivered(50)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(dir, "rest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(bytes.Repeat([]byte{1}, 4096))
+	}
+	f.Close()
+	s = open(t, dir, fastOptions())
+	defer s.Close()
+	if err := s.Step(bg, event.LaneStep{Sink: "one", To: event.Position{Seq: 2}, Counts: delivered(50)}); err != nil {
+		t.Error(err)
+	}
+}

@@ -266,3 +266,20 @@ func TestDamagedBatchIsTakenOut(t *testing.T) {
 	}
 	mustCheck(t, s)
 }
+
+// A record without a time is known in no minute of its batch.
+func TestDamagedBatchWithARecordWithoutATime(t *testing.T) {
+	s := withLanes(t, fastOptions(), "one")
+	timeless := rec("a", noon, 1)
+	timeless.Flags = event.FlagNoTime
+	mustAppend(t, s, page(keyA, timeless))
+	slice, err := s.Damaged(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeless.Time = slice.From
+	if res := mustAppend(t, s, page(keyA, timeless)); res.New != 1 {
+		t.Errorf("read again, it is not shipped: %+v", res.PageCounts)
+	}
+	mustCheck(t, s)
+}

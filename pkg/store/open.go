@@ -87,7 +87,8 @@ func (s *Store) open() (Opened, error) {
 	if err != nil {
 		return opened, err
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, lockName), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+	// The pid only helps the words of a LockedError: a full disk must not keep a backlog from its delivery for it.
+	if err := os.WriteFile(filepath.Join(s.dir, lockName), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil && !noSpace(err) {
 		return opened, err
 	}
 	return s.begun(opened)

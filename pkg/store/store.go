@@ -118,11 +118,18 @@ func (s *Store) Commits() uint64 {
 // crash only means that something is read again.
 func (s *Store) SaveCursors(key event.StreamKey, cursors []event.Cursor, remove []string, floor time.Time) {
 	cursors, remove = slices.Clone(cursors), slices.Clone(remove)
-	// The only errors are a closed or a faulty store; whoever reads or appends next is told so.
-	_ = s.do(context.Background(), &request{apply: func(t *txn) error {
-		t.stream(key).move(cursors, remove, floor)
-		return nil
-	}})
+	save := func() error {
+		return s.do(context.Background(), &request{apply: func(t *txn) error {
+			t.stream(key).move(cursors, remove, floor)
+			return nil
+		}})
+	}
+	// By themselves cursors need no space: somebody else's page, in the same transaction, was too large for the disk. A reader
+	// that is named only here would be lost. The other errors are a closed or a faulty store; whoever reads or appends next is
+	// told so.
+	for errors.Is(save(), ErrNoSpace) {
+		continue
+	}
 }
 
 // Cursors gives the stream's cursors, ordered by reader.

@@ -293,6 +293,29 @@ func TestCursorsRideAlong(t *testing.T) {
 	}
 }
 
+// A full disk ends the transaction that cursors share with a page: nobody hands them over again.
+func TestCursorsSurviveAFullDisk(t *testing.T) {
+	s := open(t, t.TempDir(), fastOptions())
+	saved := make(chan struct{})
+	err := s.do(bg, &request{apply: func(*txn) error {
+		go func() {
+			s.SaveCursors(keyA, []event.Cursor{{Reader: "catchup/1", Pos: noon, End: noon.Add(time.Hour)}}, nil, noon)
+			close(saved)
+		}()
+		r := <-s.queue
+		r.err = fmt.Errorf("%w (no space left on device)", ErrNoSpace)
+		close(r.done)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-saved
+	if c := s.Cursors(keyA); len(c) != 1 {
+		t.Errorf("cursors are %+v", c)
+	}
+}
+
 func TestFull(t *testing.T) {
 	o := fastOptions()
 	o.JournalMaxBytes = 10
