@@ -116,10 +116,13 @@ func (s *Secret) Get() (string, error) {
 func CheckURL(raw string, insecure bool) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
+		if strings.Contains(raw, "@") { // the reason may quote a password as a port or as an escape
+			return nil, fmt.Errorf("%q is not a URL: it holds a user or password: use the auth settings, secrets come from files", redactURL(raw))
+		}
 		return nil, fmt.Errorf("%q is not a URL: %w", redactURL(raw), errors.Unwrap(err))
 	}
 	switch {
-	case u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+	case u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("%q is not a URL: write https://host[:port]", redactURL(raw))
 	case u.User != nil:
 		return nil, errors.New("the URL holds a user or password: use the auth settings, secrets come from files")
@@ -135,7 +138,9 @@ func redactURL(raw string) string {
 	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
 		return "<redacted>@" + raw[i+1:]
 	}
-	raw, _, _ = strings.Cut(raw, "?")
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		raw = raw[:i]
+	}
 	return raw
 }
 

@@ -51,7 +51,8 @@ func TestCheckURL(t *testing.T) {
 			t.Errorf("%s: %v", ok, err)
 		}
 	}
-	for _, bad := range []string{"", "splunk.example.com:8088", "ftp://example.com", "http://splunk.example.com", "https://user:hunter2@example.com", "https://example.com?token=hunter2", "https://example.com/#x", "https://[bad"} {
+	for _, bad := range []string{"", "splunk.example.com:8088", "ftp://example.com", "http://splunk.example.com", "https://user:hunter2@example.com", "https://example.com?token=hunter2", "https://example.com/#x", "https://[bad",
+		"https://user:hunter2/x@example.com", "https://user:%hunter2@example.com", "https://example.com/#hunter2", "https://:8088"} {
 		_, err := CheckURL(bad, false)
 		if err == nil {
 			t.Errorf("%q was taken", bad)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -141,6 +142,32 @@ func (spaces) Read(p []byte) (int, error) {
 		p[i] = ' '
 	}
 	return len(p), nil
+}
+
+// TestTokenIsNotTold: whatever shows the request's header in its reply, errors do not repeat the access token.
+func TestTokenIsNotTold(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string // with %s for the header
+	}{
+		{200, "%s"}, {200, `{"error":{"code":"x","message":"%s"}}`}, {302, "%s"}, {400, "you sent %s"},
+		{401, `{"error":{"code":"x","message":"%s"}}`}, {403, "%s"}, {404, "%s"}, {407, "%s"}, {429, "%s"}, {503, "<p>%s"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var told Request
+			a := &api{serve: func(r *http.Request) (*http.Response, error) {
+				return respond(c.status, nil, fmt.Sprintf(c.body, r.Header.Get("Authorization"))), nil
+			}}
+			a.token = func(*http.Request) (*http.Response, error) {
+				return respond(200, nil, `{"token_type":"Bearer","expires_in":3599,"access_token":"opaque-hunter2"}`), nil
+			}
+			f := newFetcher(t, a, testConfig(t, nil), Options{Observe: func(r Request) { told = r }})
+			_, _, err := all(t.Context(), f, auditSlice())
+			if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(fmt.Sprintf("%+v", told), "hunter2") {
+				t.Errorf("%d: %v; told %+v", c.status, err, told)
+			}
+		})
+	}
 }
 
 func TestTooManyPages(t *testing.T) {

@@ -109,6 +109,9 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 	return f, err
 }
 
+// pingAfter is how long a connection may be silent before it has to prove that it lives, and how long it has for that.
+const pingAfter = 20 * time.Second
+
 // newTransport makes a transport of the fetcher's own from the configuration.
 func newTransport(cfg Config) (*http.Transport, error) {
 	trust, err := cfg.TLS.Config()
@@ -124,6 +127,9 @@ func newTransport(cfg Config) (*http.Transport, error) {
 	if proxy != nil {
 		t.Proxy = http.ProxyURL(proxy)
 	}
+	// HTTP/2 keeps a connection on which a request has timed out. One that was cut without a word (a failover, a firewall that
+	// forgot it) would let all others time out, too, until the kernel gives it up after a quarter of an hour.
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}
 	return t, nil
 }
 

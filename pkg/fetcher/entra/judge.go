@@ -18,6 +18,9 @@ import (
 
 // judge turns a reply into a page or into the error that says what to do.
 func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
+	if got.status != http.StatusOK {
+		got.body = cutToken(got.body, token)
+	}
 	if err := rd.checkThrottle(got); err != nil {
 		return event.Page{}, err
 	}
@@ -31,6 +34,7 @@ func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
 		Read: rd.f.Now(),
 	}
 	if err := p.split(got.body); err != nil {
+		got.body = cutToken(got.body, token)
 		if said := parseError(got.body); said.isPageToken() {
 			return event.Page{}, rd.fail(KindToken, fmt.Errorf("get page: the page token is no longer good: %s", said))
 		}
@@ -44,6 +48,11 @@ func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
 			len(p.records), rd.slice, rd.row.TimeMember, first.Time.Format(time.RFC3339))))
 	}
 	return event.Page{Records: p.records, Date: got.date, Bytes: len(got.body), Last: p.next == ""}, nil
+}
+
+// cutToken takes the access token out of a body that goes into an error: a proxy's page may show the request's header.
+func cutToken(body []byte, token auth.Token) []byte {
+	return bytes.ReplaceAll(body, []byte(token.Access), []byte("<redacted>"))
 }
 
 func hasTime(r event.Record) bool { return r.Flags&event.FlagNoTime == 0 }
