@@ -97,6 +97,12 @@ func (p *peers) used(tb testing.TB) (u usage) {
 	return u
 }
 
+// discardHEC accepts every request of a HEC client and keeps nothing.
+func discardHEC(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	io.WriteString(w, `{"text":"Success","code":0}`)
+}
+
 // TestPeersProcess is the helper's main; without its variable it has nothing to do.
 func TestPeersProcess(t *testing.T) {
 	text := os.Getenv(peersEnv)
@@ -116,10 +122,7 @@ func TestPeersProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer api.Close()
-	hec := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		io.WriteString(w, `{"text":"Success","code":0}`)
-	}))
+	hec := httptest.NewServer(http.HandlerFunc(discardHEC))
 	defer hec.Close()
 	used := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		stats := graph.Stats()

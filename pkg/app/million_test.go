@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,10 +51,7 @@ func TestMillion(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer api.Close()
-	hec := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		io.WriteString(w, `{"text":"Success","code":0}`)
-	}))
+	hec := httptest.NewServer(http.HandlerFunc(discardHEC))
 	defer hec.Close()
 
 	text := write(t, &peers{Graph: api.URL, HEC: hec.URL}, dir, made[0].Since, "1m", "schema: ecs\n    splunk: {endpoints: [$HEC], token_file: $DIR/secret}")

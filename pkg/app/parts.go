@@ -68,7 +68,7 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 		sink = a.o.Sink(s, sink)
 	}
 	return pipeline.Outlet{
-		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, WhenFull: s.WhenFull, Paused: s.Paused,
+		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, Paused: s.Paused,
 		Truncated: cut.take,
 		Wants:     func(key event.StreamKey) bool { return s.Wants(key.Stream) },
 	}, nil

@@ -67,12 +67,11 @@ type Source struct {
 
 // Outlet is one configured sink.
 type Outlet struct {
-	Name     string
-	Sink     Sink
-	Schema   event.Schema
-	Wants    func(event.StreamKey) bool // which streams; nil: all
-	WhenFull string                     // wait | skip_oldest
-	Paused   bool                       // keeps its place and sends nothing
+	Name   string
+	Sink   Sink
+	Schema event.Schema
+	Wants  func(event.StreamKey) bool // which streams; nil: all
+	Paused bool                       // keeps its place and sends nothing
 
 	// Truncated gives how many delivered events the sink has cut to its receiver's limit since the last call; nil: it never does.
 	Truncated func() map[event.StreamKey]int

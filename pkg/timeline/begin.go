@@ -23,6 +23,9 @@ func New(stream string, cfg Config, now time.Time, saved []event.Cursor, lost ti
 		l.begin(now, lost)
 	} else {
 		remembered = l.Floor()
+		if at := cfg.Start.Resolve(now); !cfg.Start.At.IsZero() && at.Before(l.start) {
+			l.note("start is %s now, but this stream was begun at %s: start is for the first run, what is older is not read", at.Format(time.RFC3339), l.start.Format(time.RFC3339))
+		}
 	}
 	l.matchAges(now, remembered)
 	l.order()

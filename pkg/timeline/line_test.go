@@ -341,6 +341,20 @@ func TestAgesFollowTheConfiguration(t *testing.T) {
 	}
 }
 
+// TestAnEarlierStartIsNotIgnoredInSilence: start counts on the first run only, and who changes it is told.
+func TestAnEarlierStartIsNotIgnoredInSilence(t *testing.T) {
+	w := newWorld(t, config(time.Hour))
+	w.step(time.Minute)
+	for start, want := range map[Start]int{{At: epoch.Add(-48 * time.Hour)}: 1, {At: epoch}: 0, {Age: time.Hour}: 0} {
+		cfg := config(time.Hour)
+		cfg.Start = start
+		w.restart(cfg)
+		if notes := w.line.Notes(); len(notes) != want {
+			t.Errorf("start %+v: notes %q, want %d", start, notes, want)
+		}
+	}
+}
+
 func TestStart(t *testing.T) {
 	for text, want := range map[string]time.Time{
 		"24h": epoch.Add(-24 * time.Hour), "7d": epoch.Add(-7 * 24 * time.Hour), "2026-01-31": time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC),
