@@ -18,10 +18,10 @@ func TestOfflineStatusKnowsWhatIsUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	s.SaveCursors(event.StreamKey{Cloud: "global", Tenant: "tid", Stream: "audits"}, []event.Cursor{
+	s.SaveCursors(event.StreamKey{Cloud: "global", Tenant: "tid", Stream: "audits"}, event.Moves{Cursors: []event.Cursor{
 		{Reader: "live", Pos: now}, {Reader: "reread/72h0m0s", Pos: now.Add(-72 * time.Hour)},
 		{Reader: "catchup/1", Pos: now.Add(-5 * time.Hour), End: now.Add(-time.Hour)},
-	}, nil, time.Time{})
+	}})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -113,10 +113,28 @@ type Limits struct {
 // Slice is a stretch of a stream's time line that a reader asks for: [From, To), whole seconds. A zero To means up to now.
 type Slice struct {
 	Stream string
-	Reader string // "live", "reread/2h0m0s", "backfill", ..: who asks; the budget is shared out by it
+	Reader string // "live", "reread/2h0m0s", "backfill", ..: who asks
+	Class  Class  // how its requests are ranked
 	From   time.Time
 	To     time.Time
 	Top    int // page size asked for; 0: the stream's own
+}
+
+// Class ranks requests: the budget is shared out by it.
+type Class uint8
+
+// The classes, the most urgent first.
+const (
+	ClassLive     Class = iota
+	ClassCatchup        // a stretch that nobody has read yet because of an outage or a loss
+	ClassBehind         // a re-reader that is late
+	ClassReread         // a re-reader that is on time
+	ClassBackfill       // the first run's past, holes, what an operator has ordered
+	Classes             // how many there are
+)
+
+func (c Class) String() string {
+	return [...]string{"live", "catchup", "behind", "reread", "backfill"}[min(int(c), int(Classes)-1)]
 }
 
 // Contains tells whether t lies inside the slice, with a second of slack on both sides because the API's bounds are

@@ -42,19 +42,55 @@ type PageCommit struct {
 	DropUpdates   bool     // updates are counted as suppressed instead of being journalled
 	Uncertain     bool     // mark all that is journalled with FlagUncertain
 	DigestVersion uint8
-	// Cursors are the readers' new places; Remove names readers that are done. Both nil: nothing moves (not the last page).
-	Cursors []Cursor
-	Remove  []string
-	Floor   time.Time // every reader of the stream is past it: older seen ids may be forgotten; zero: unknown, keep all
+	// Force journals every row without asking what was seen: an operator's order (verify --heal, resend). What is remembered
+	// stays as it is, but for Minutes.
+	Force   bool
+	Minutes []Minute // to be set: what heal has found there
+	Moves            // empty: nothing moves (not the last page)
 }
 
-// PageResult tells what became of a page's rows: len(Records)+Outside = New+Updated+Seen+Suppressed+Outside.
+// Moves is what changes on a stream's time line.
+type Moves struct {
+	Cursors []Cursor  // the readers' new places, upserted by name
+	Remove  []string  // readers that are done
+	Floor   time.Time // every reader of the stream is past it: older seen ids may be forgotten; zero: unknown, keep all
+	Marks   []Mark    // all that is to be remembered about stretches of the line; nil: as before, empty: nothing any more
+}
+
+// MarkKind says what a Mark is about.
+type MarkKind string
+
+// The kinds of marks.
+const (
+	Gap       MarkKind = "gap"       // cannot be had, or was given up by the sink named in Reader
+	Uncovered MarkKind = "uncovered" // the pass of Reader was left out
+	Doubt     MarkKind = "doubt"     // what is found new there may have been shipped before
+)
+
+// Mark is something to be remembered about the stretch [From, To) of a stream's time line.
+type Mark struct {
+	Kind   MarkKind  `json:"kind"`
+	Reader string    `json:"reader,omitempty"`
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Reason string    `json:"reason,omitempty"` // in words; marks that differ in it are kept apart
+	At     time.Time `json:"at,omitzero"`      // when it was noted, by the service's clock
+}
+
+// Minute tells what was read of one minute of a stream, without the records.
+type Minute struct {
+	Start time.Time
+	Count uint64 // records, each once however often it changed
+	Sum   uint64 // sum over the hashes of their ids and latest digests; wraps
+}
+
+// PageResult tells what became of a page's rows: len(Records)+Outside = New+Updated+Seen+Suppressed+Outside+Resent.
 type PageResult struct {
 	Batch *Batch // nil when nothing was journalled
 	PageCounts
 }
 
-// PageCounts is one half of the ledger: Rows = New + Updated + Seen + Suppressed + Outside, Journalled = New + Updated.
+// PageCounts is one half of the ledger: Rows = New + Updated + Seen + Suppressed + Outside + Resent, Journalled = New + Updated + Resent.
 type PageCounts struct {
 	Rows       uint64 `json:"rows"`
 	New        uint64 `json:"new"`
@@ -62,11 +98,12 @@ type PageCounts struct {
 	Seen       uint64 `json:"seen"`
 	Suppressed uint64 `json:"suppressed"`
 	Outside    uint64 `json:"outside"`
-	Late       uint64 `json:"late"` // of New: found by a re-reader (PageCommit.Slice.Reader), after live had passed
+	Late       uint64 `json:"late"`   // of New: found by a re-reader (PageCommit.Slice.Reader), after live had passed
+	Resent     uint64 `json:"resent"` // shipped again to one sink on an operator's order
 }
 
 // Journalled is how many of the rows went into the journal.
-func (c PageCounts) Journalled() uint64 { return c.New + c.Updated }
+func (c PageCounts) Journalled() uint64 { return c.New + c.Updated + c.Resent }
 
 // Add adds o to c.
 func (c *PageCounts) Add(o PageCounts) {
@@ -77,6 +114,7 @@ func (c *PageCounts) Add(o PageCounts) {
 	c.Suppressed += o.Suppressed
 	c.Outside += o.Outside
 	c.Late += o.Late
+	c.Resent += o.Resent
 }
 
 // Position is a lane's place in the journal: the next record to be settled is record Index of batch Seq.

@@ -41,7 +41,7 @@ type Journal interface {
 	Read(seq uint64) (*event.Batch, error)
 	Damaged(seq uint64) (event.Slice, error)
 	Step(ctx context.Context, s event.LaneStep) error
-	SaveCursors(key event.StreamKey, cursors []event.Cursor, remove []string, floor time.Time)
+	SaveCursors(key event.StreamKey, m event.Moves)
 	Cursors(key event.StreamKey) []event.Cursor
 	Tenant(cloud, configured string) (tid string, ok bool)
 	SetTenant(cloud, configured, tid string) error

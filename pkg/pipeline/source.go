@@ -118,7 +118,7 @@ func (s *source) open(tid string) {
 // save hands over cursors that the line has made or set itself, and reports what it has to say.
 func (s *source) save(st *stream) {
 	if cursors, removed := st.line.Unsaved(); len(cursors)+len(removed) > 0 {
-		s.p.o.Journal.SaveCursors(st.key, cursors, removed, st.line.Floor())
+		s.p.o.Journal.SaveCursors(st.key, event.Moves{Cursors: cursors, Remove: removed, Floor: st.line.Floor()})
 	}
 	for _, note := range st.line.Notes() {
 		s.log.Warn(note, zap.String("stream", st.key.Stream))
@@ -235,7 +235,7 @@ func (s *source) pages(ctx context.Context, st *stream, job timeline.Job) (timel
 			s.mu.Lock()
 			moves = st.line.Finish(job, first, s.Now())
 			s.mu.Unlock()
-			commit.Cursors, commit.Remove, commit.Floor = moves.Cursors, moves.Remove, moves.Floor
+			commit.Moves = moves.Moves
 		}
 		// What is in hand is journalled even when the process is told to stop.
 		if err := s.journal(context.WithoutCancel(ctx), st, commit); err != nil {

@@ -90,7 +90,7 @@ func (t *txn) append(c *event.PageCommit, r *request) (event.PageResult, error) 
 	// writer's guard makes the store suspect.
 	st := t.stream(c.Key)
 	st.counts.Add(counts)
-	st.move(c.Cursors, c.Remove, c.Floor)
+	st.move(c.Moves)
 	res := event.PageResult{PageCounts: counts}
 	if !page.dirty {
 		return res, nil

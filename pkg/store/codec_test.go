@@ -63,7 +63,7 @@ func FuzzUnpack(f *testing.F) {
 
 func FuzzValues(f *testing.F) {
 	st := &stream{key: keyA, name: []byte(keyA.String())}
-	st.move([]event.Cursor{{Reader: "live", Pos: noon}}, nil, noon)
+	st.move(event.Moves{Cursors: []event.Cursor{{Reader: "live", Pos: noon}}, Floor: noon})
 	st.sink("one").joined = 7
 	f.Add(st.appendCursors(nil))
 	f.Add(st.appendLedger(nil))

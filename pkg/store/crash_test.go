@@ -160,7 +160,7 @@ func TestLazyCursorsAreSavedAfterTenSeconds(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, dir, fastOptions())
 		defer s.Close()
-		s.SaveCursors(keyA, []event.Cursor{{Reader: "live", Pos: noon}}, nil, noon)
+		s.SaveCursors(keyA, event.Moves{Cursors: []event.Cursor{{Reader: "live", Pos: noon}}, Floor: noon})
 		time.Sleep(lazyDelay)
 		synctest.Wait()
 		again := open(t, snapshot(t, dir), fastOptions())

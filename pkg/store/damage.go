@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -69,7 +68,7 @@ func (t *txn) takeOut(bad *entry, slice event.Slice) {
 			again.End = c.End
 		}
 	}
-	st.move([]event.Cursor{again}, nil, time.Time{})
+	st.move(event.Moves{Cursors: []event.Cursor{again}})
 	if slice.From.Before(st.floor) {
 		st.floor = slice.From
 	}

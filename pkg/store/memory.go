@@ -53,8 +53,8 @@ func (st *stream) dropSink(name string) {
 	st.sinks = slices.DeleteFunc(st.sinks, func(c sinkCount) bool { return c.sink == name })
 }
 
-func (st *stream) move(cursors []event.Cursor, remove []string, floor time.Time) {
-	for _, c := range cursors {
+func (st *stream) move(m event.Moves) {
+	for _, c := range m.Cursors {
 		c.Pos, c.End, c.Start = c.Pos.UTC().Round(0), c.End.UTC().Round(0), c.Start.UTC().Round(0)
 		i, ok := slices.BinarySearchFunc(st.cursors, c.Reader, func(a event.Cursor, r string) int { return strings.Compare(a.Reader, r) })
 		if ok {
@@ -63,11 +63,11 @@ func (st *stream) move(cursors []event.Cursor, remove []string, floor time.Time)
 			st.cursors = slices.Insert(st.cursors, i, c)
 		}
 	}
-	for _, name := range remove {
+	for _, name := range m.Remove {
 		st.cursors = slices.DeleteFunc(st.cursors, func(c event.Cursor) bool { return c.Reader == name })
 	}
-	if !floor.IsZero() {
-		st.floor = floor.UTC().Round(0)
+	if !m.Floor.IsZero() {
+		st.floor = m.Floor.UTC().Round(0)
 	}
 }
 

@@ -11,13 +11,6 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 )
 
-// Minute tells what was read of one minute of a stream, without the records.
-type Minute struct {
-	Start time.Time
-	Count uint64 // records, each once however often it changed
-	Sum   uint64 // sum of MinuteSum over their latest versions; wraps
-}
-
 const minuteSize = 16
 
 func encodeMinute(b []byte, count, sum uint64) []byte {
@@ -34,8 +27,8 @@ func decodeMinute(v []byte) (count, sum uint64) {
 }
 
 // Minutes gives the stream's minutes in [from, to) that have records, ascending. They are kept for Options.Retention.
-func (s *Store) Minutes(key event.StreamKey, from, to time.Time) ([]Minute, error) {
-	var out []Minute
+func (s *Store) Minutes(key event.StreamKey, from, to time.Time) ([]event.Minute, error) {
+	var out []event.Minute
 	err := s.view(func(tx *bbolt.Tx) error {
 		b := sub(tx, bucketMinutes, []byte(key.String()))
 		if b == nil {
@@ -44,7 +37,7 @@ func (s *Store) Minutes(key event.StreamKey, from, to time.Time) ([]Minute, erro
 		c := b.Cursor()
 		end := minuteOf(to.Add(time.Minute - 1))
 		for k, v := c.Seek(binary.BigEndian.AppendUint32(nil, minuteOf(from))); len(k) == 4 && binary.BigEndian.Uint32(k) < end; k, v = c.Next() {
-			m := Minute{Start: time.Unix(int64(binary.BigEndian.Uint32(k))*60, 0).UTC()}
+			m := event.Minute{Start: time.Unix(int64(binary.BigEndian.Uint32(k))*60, 0).UTC()}
 			m.Count, m.Sum = decodeMinute(v)
 			out = append(out, m)
 		}

@@ -125,7 +125,7 @@ func TestOpened(t *testing.T) {
 			if !again.Lost {
 				return
 			}
-			s.SaveCursors(keyA, []event.Cursor{{Reader: "live", Pos: noon}}, nil, time.Time{})
+			s.SaveCursors(keyA, event.Moves{Cursors: []event.Cursor{{Reader: "live", Pos: noon}}})
 			s.Close()
 			s, again, err = Open(dir, fastOptions())
 			if err != nil || len(again.Recovered) != 0 {

@@ -113,14 +113,13 @@ func (s *Store) Commits() uint64 {
 	return s.commits
 }
 
-// SaveCursors upserts cursors by their reader and removes those named in remove. floor, if not zero, is the time that every
-// reader of the stream is past. It is saved with the next transaction, at the latest after 10 s: a cursor that is lost with a
+// SaveCursors takes moves that no page carries. They are saved with the next transaction, at the latest after 10 s: a cursor that is lost with a
 // crash only means that something is read again.
-func (s *Store) SaveCursors(key event.StreamKey, cursors []event.Cursor, remove []string, floor time.Time) {
-	cursors, remove = slices.Clone(cursors), slices.Clone(remove)
+func (s *Store) SaveCursors(key event.StreamKey, m event.Moves) {
+	m.Cursors, m.Remove, m.Marks = slices.Clone(m.Cursors), slices.Clone(m.Remove), slices.Clone(m.Marks)
 	save := func() error {
 		return s.do(context.Background(), &request{apply: func(t *txn) error {
-			t.stream(key).move(cursors, remove, floor)
+			t.stream(key).move(m)
 			return nil
 		}})
 	}

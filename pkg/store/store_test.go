@@ -272,8 +272,8 @@ func TestCursorsRideAlong(t *testing.T) {
 		return event.Cursor{Reader: reader, Pos: noon.Add(time.Duration(min) * time.Minute), Start: noon, Slice: event.Duration(time.Hour)}
 	}
 	before := s.Commits()
-	s.SaveCursors(keyA, []event.Cursor{cur("live", 1), cur("backfill", 1)}, nil, noon)
-	s.SaveCursors(keyA, []event.Cursor{cur("live", 2)}, []string{"backfill"}, noon)
+	s.SaveCursors(keyA, event.Moves{Cursors: []event.Cursor{cur("live", 1), cur("backfill", 1)}, Floor: noon})
+	s.SaveCursors(keyA, event.Moves{Cursors: []event.Cursor{cur("live", 2)}, Remove: []string{"backfill"}, Floor: noon})
 	if n := s.Commits() - before; n != 0 {
 		t.Errorf("%d transactions for cursors alone", n)
 	}
@@ -299,7 +299,7 @@ func TestCursorsSurviveAFullDisk(t *testing.T) {
 	saved := make(chan struct{})
 	err := s.do(bg, &request{apply: func(*txn) error {
 		go func() {
-			s.SaveCursors(keyA, []event.Cursor{{Reader: "catchup/1", Pos: noon, End: noon.Add(time.Hour)}}, nil, noon)
+			s.SaveCursors(keyA, event.Moves{Cursors: []event.Cursor{{Reader: "catchup/1", Pos: noon, End: noon.Add(time.Hour)}}, Floor: noon})
 			close(saved)
 		}()
 		r := <-s.queue

@@ -46,9 +46,7 @@ type Job struct {
 
 // Moves is what the last page of a slice changes: to be committed with it, then applied.
 type Moves struct {
-	Cursors []event.Cursor
-	Remove  []string
-	Floor   time.Time
+	event.Moves
 	job     Job
 	pos     time.Time
 }
