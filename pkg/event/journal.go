@@ -54,7 +54,7 @@ type Moves struct {
 	Cursors []Cursor  // the readers' new places, upserted by name
 	Remove  []string  // readers that are done
 	Floor   time.Time // every reader of the stream is past it: older seen ids may be forgotten; zero: unknown, keep all
-	Marks   []Mark    // all that is to be remembered about stretches of the line; nil: as before, empty: nothing any more
+	Marks   []Mark    // all that is to be remembered about the line but the kind Skipped; nil: as before, empty: nothing any more
 }
 
 // MarkKind says what a Mark is about.
@@ -62,7 +62,8 @@ type MarkKind string
 
 // The kinds of marks.
 const (
-	Gap       MarkKind = "gap"       // cannot be had, or was given up by the sink named in Reader
+	Gap       MarkKind = "gap"       // cannot be had
+	Skipped   MarkKind = "skipped"   // was not sent to the sink named in Reader: the journal was full
 	Uncovered MarkKind = "uncovered" // the pass of Reader was left out
 	Doubt     MarkKind = "doubt"     // what is found new there may have been shipped before
 )

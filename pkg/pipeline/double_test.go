@@ -137,10 +137,10 @@ func (m *memory) moved() (cursors, batches int) {
 	return len(m.cursors), len(m.batches)
 }
 
-func (m *memory) SaveCursors(event.StreamKey, event.Moves) {}
-func (m *memory) Tenant(string, string) (string, bool)                             { return "tid", !m.unknown }
-func (m *memory) SetTenant(string, string, string) error                           { return nil }
-func (m *memory) Ledger() map[event.StreamKey]event.StreamLedger                   { return nil }
+func (m *memory) SaveCursors(event.StreamKey, event.Moves)       {}
+func (m *memory) Tenant(string, string) (string, bool)           { return "tid", !m.unknown }
+func (m *memory) SetTenant(string, string, string) error         { return nil }
+func (m *memory) Ledger() map[event.StreamKey]event.StreamLedger { return nil }
 
 func (m *memory) Cursors(event.StreamKey) []event.Cursor {
 	m.mu.Lock()

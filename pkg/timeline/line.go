@@ -47,8 +47,8 @@ type Job struct {
 // Moves is what the last page of a slice changes: to be committed with it, then applied.
 type Moves struct {
 	event.Moves
-	job     Job
-	pos     time.Time
+	job Job
+	pos time.Time
 }
 
 // Outcome tells how the reading of a slice went, so that the next one fits better.
