@@ -22,6 +22,7 @@ type simulateFlags struct {
 	tls     bool
 	caFile  string
 	seed    uint64
+	tenants int
 }
 
 func simulateCommand() *cobra.Command {
@@ -34,17 +35,21 @@ func simulateCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:0", "address to listen on")
 	cmd.Flags().StringArrayVar(&f.records, "records", nil, "serve the records of this file: a Graph page, an array, or NDJSON (repeatable)")
-	cmd.Flags().StringVar(&f.rate, "rate", "", "make up records for ever: so many a second over all streams, such as 10/s")
+	cmd.Flags().StringVar(&f.rate, "rate", "", "make up records for ever: so many a second over all streams, such as 10/s, for each tenant")
 	cmd.Flags().DurationVar(&f.history, "history", time.Hour, "with --rate: how long ago the made-up records begin")
 	cmd.Flags().StringVar(&f.script, "script", "", "faults to serve (YAML)")
 	cmd.Flags().BoolVar(&f.tls, "tls", false, "serve HTTPS with a certificate of its own")
 	cmd.Flags().StringVar(&f.caFile, "ca-file", "", "with --tls: write the certificate authority (PEM) here")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "decides everything that is random")
+	cmd.Flags().IntVar(&f.tenants, "tenants", 0, "serve so many tenants, tenant0001.example.com and so on, instead of one")
 	return cmd
 }
 
 func simulate(cmd *cobra.Command, f simulateFlags) error {
-	o := simulator.Options{Seed: f.seed}
+	if f.tenants < 0 {
+		return fmt.Errorf("%w: --tenants must not be negative", app.ErrUsage)
+	}
+	o := simulator.Options{Seed: f.seed, Tenants: simulator.Tenants(f.tenants)}
 	if f.rate != "" {
 		rate, err := parseRate(f.rate)
 		if err != nil {
@@ -81,9 +86,21 @@ func simulate(cmd *cobra.Command, f simulateFlags) error {
 		}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "login_url and graph_url: %s\ntenant: %s\nclient_id: %s\nclient secret: %s\n",
-		l.URL, simulator.DefaultDomain, simulator.DefaultClientID, simulator.DefaultClientSecret)
+		l.URL, tenantNames(o.Tenants), simulator.DefaultClientID, simulator.DefaultClientSecret)
 	<-cmd.Context().Done()
 	return nil
+}
+
+// tenantNames says which tenants are served.
+func tenantNames(tenants []simulator.Tenant) string {
+	switch n := len(tenants); n {
+	case 0:
+		return simulator.DefaultDomain
+	case 1:
+		return tenants[0].Domain
+	default:
+		return tenants[0].Domain + " to " + tenants[n-1].Domain
+	}
 }
 
 // parseRate reads "10/s", "600/m" or a plain number a second.

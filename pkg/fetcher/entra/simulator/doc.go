@@ -29,7 +29,15 @@
 //	  - kind: date_skew
 //	    tenant: contoso.onmicrosoft.com
 //	    skew: -90s
+//	  - kind: poison             # a record of the ninetieth minute makes each query whose result holds it fail, 500
+//	    at: 90m
+//	  - kind: long_window        # a query over more than two hours times out after a minute
+//	    span: 2h
+//	    delay: 1m
+//	  - kind: short_result       # every other time, the three oldest rows of a result are missing
+//	    every: 2
+//	    rows: 3
 //
 // The order in which a report request is judged: access token (401), budget (429), script, permission and licence (403), query (400), page. What the
-// budget refuses does not count for a rule's nth and every.
+// budget refuses does not count for a rule's nth and every, nor does what a rule about results (see Kind) is not about.
 package simulator

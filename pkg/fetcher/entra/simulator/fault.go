@@ -12,10 +12,11 @@ import (
 // request is what rules match on.
 type request struct {
 	path    string
-	tenant  *Tenant // nil where there is none of that name
+	tenant  *directory // nil where there is none of that name
 	streams uint8
 	report  bool
-	resumed bool // with a $skiptoken
+	resumed bool   // with a $skiptoken
+	query   *query // nil unless it is in order
 }
 
 // ruleState is a rule with its counts.
@@ -36,7 +37,7 @@ func newRuleStates(rules []Rule, seed uint64) []ruleState {
 
 // whole says whether the fault replaces the reply.
 func (k Kind) whole() bool {
-	return slices.Contains([]Kind{Throttle, ServerError, Reset, ExpiredToken, NoLicence, NoRole, ExpiredLink, Garbage}, k)
+	return slices.Contains([]Kind{Throttle, ServerError, Reset, ExpiredToken, NoLicence, NoRole, ExpiredLink, Garbage, Poison, LongWindow, ManyRows}, k)
 }
 
 // ofPage says whether the fault changes a page.
@@ -44,6 +45,9 @@ func (k Kind) ofPage() bool { return !k.whole() && k != Slow && k != DateSkew }
 
 // pick returns the faults to serve to a request and counts them.
 func (s *Server) pick(req request) []Rule {
+	if len(s.rules) == 0 {
+		return nil
+	}
 	offset := s.opts.Now().Sub(s.began)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +57,7 @@ func (s *Server) pick(req request) []Rule {
 	for _, ofPage := range [...]bool{false, true} {
 		for i := range s.rules {
 			r := &s.rules[i]
-			if r.Kind.ofPage() != ofPage || !r.matches(req) || !r.due(offset) || (whole && (ofPage || r.Kind.whole())) {
+			if r.Kind.ofPage() != ofPage || !r.matches(req) || !s.concerns(r, req) || !r.due(offset) || (whole && (ofPage || r.Kind.whole())) {
 				continue
 			}
 			whole = whole || r.Kind.whole()
@@ -75,7 +79,7 @@ func (r *ruleState) matches(req request) bool {
 	}) {
 		return false
 	}
-	if r.Tenant != "" && (req.tenant == nil || !(strings.EqualFold(r.Tenant, req.tenant.ID) || strings.EqualFold(r.Tenant, req.tenant.Domain))) {
+	if r.Tenant != "" && (req.tenant == nil || !req.tenant.is(r.Tenant)) {
 		return false
 	}
 	if (r.Page == "first" && req.resumed) || (r.Page == "next" && !req.resumed) || (r.Kind == ExpiredLink && !req.resumed) {
@@ -121,16 +125,18 @@ func (c *call) rows(kind Kind) int {
 // wait serves the delays. It is false if the client has gone meanwhile.
 func (c *call) wait() bool {
 	for _, f := range c.faults {
-		if f.Kind != Slow {
+		if f.Delay == 0 || (f.Kind != Slow && f.Kind != LongWindow) {
 			continue
 		}
 		timer := time.NewTimer(f.Delay)
 		select {
 		case <-timer.C:
+			continue
 		case <-c.r.Context().Done():
-			timer.Stop()
-			return false
+		case <-c.closed:
 		}
+		timer.Stop()
+		return false
 	}
 	return true
 }
@@ -144,7 +150,7 @@ func (c *call) whole() bool {
 	switch f := &c.faults[i]; f.Kind {
 	case Throttle:
 		c.throttled(c.retryAfter(f.RetryAfter))
-	case ServerError:
+	case ServerError, Poison, LongWindow, ManyRows:
 		c.serverError(f)
 	case Reset:
 		c.reset()
@@ -156,7 +162,11 @@ func (c *call) whole() bool {
 	case NoRole:
 		c.noRole()
 	case ExpiredLink:
-		c.fail(http.StatusBadRequest, "", "Token not found: token is either invalid or expired")
+		message := "Token not found: token is either invalid or expired"
+		if f.Form == "skip" {
+			message = "Invalid Skip Token"
+		}
+		c.fail(http.StatusBadRequest, "", message)
 	case Garbage:
 		c.garbage(f.Form)
 	}
@@ -175,7 +185,13 @@ func (c *call) retryAfter(text string) string {
 
 func (c *call) serverError(f *Rule) {
 	status := f.Status
-	if status == 0 {
+	switch {
+	case status != 0:
+	case f.Kind == Poison:
+		status = http.StatusInternalServerError
+	case f.Kind == LongWindow:
+		status = http.StatusGatewayTimeout
+	default:
 		status = http.StatusServiceUnavailable
 	}
 	if after := c.retryAfter(f.RetryAfter); after != "" {

@@ -143,6 +143,15 @@ func TestLinkFaults(t *testing.T) {
 		}
 		next(t, u, link)
 	})
+	t.Run("expired skip token", func(t *testing.T) {
+		u, _ := faulty(t, Rule{Kind: ExpiredLink, Form: "skip", Nth: []int{2}}, Rule{Kind: ExpiredLink, Form: "token", Nth: []int{3}})
+		link := next(t, u, first)
+		for _, want := range []string{`"value":[`, "Invalid Skip Token", "Token not found", `"value":[`} {
+			if _, body := u.get(link); !strings.Contains(string(body), want) {
+				t.Errorf("%.200s, want %s", body, want)
+			}
+		}
+	})
 	t.Run("empty page", func(t *testing.T) {
 		u, _ := faulty(t, Rule{Kind: EmptyPage, Nth: []int{1, 3, 4}})
 		p := u.page(first)
@@ -266,7 +275,7 @@ func TestScriptFile(t *testing.T) {
 	if err != nil {
 		t.Fatal("the package comment's example:", err)
 	}
-	if len(s.Rules) != 6 || s.Rules[0].Nth[0] != 3 || s.Rules[0].RetryAfter != "2.128" || s.Rules[1].Until != 20*time.Minute || s.Rules[5].Skew != -90*time.Second {
+	if len(s.Rules) != 9 || s.Rules[6].At != 90*time.Minute || s.Rules[7].Span != 2*time.Hour || s.Rules[0].Nth[0] != 3 || s.Rules[0].RetryAfter != "2.128" || s.Rules[1].Until != 20*time.Minute || s.Rules[5].Skew != -90*time.Second {
 		t.Errorf("%+v", s.Rules)
 	}
 	for text, want := range map[string]string{
@@ -275,6 +284,10 @@ func TestScriptFile(t *testing.T) {
 		"faults: []":                                            `unknown field "faults"`,
 		"rules: [{kind: slow}]":                                 "needs a delay",
 		"rules: [{kind: date_skew}]":                            "needs a skew",
+		"rules: [{kind: long_window}]":                          "needs a span",
+		"rules: [{kind: many_rows}]":                            "needs rows",
+		"rules: [{kind: poison, span: -1s}]":                    "span and delay",
+		"rules: [{kind: expired_link, form: html}]":             `form "html", want one of [token skip]`,
 		"rules: [{kind: throttle, page: last}]":                 `page "last"`,
 		"rules: [{kind: throttle, stream: '['}]":                "is not a pattern",
 		"rules: [{kind: throttle, nth: [0]}]":                   "nth counts from 1",

@@ -171,7 +171,7 @@ func lex(text string) ([]string, error) {
 				}
 			}
 		default:
-			for i < len(text) && !strings.ContainsRune(" \t(),'", rune(text[i])) {
+			for i < len(text) && strings.IndexByte(" \t(),'", text[i]) < 0 {
 				i++
 			}
 		}

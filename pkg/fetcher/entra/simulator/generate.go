@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"math"
+	"sort"
 	"time"
 )
 
@@ -23,6 +24,8 @@ type generator struct {
 	key      uint64
 	org      *organisation
 	step     float64 // ticks from one record to the next
+	burst    int64   // records that share a second; 1: no groups
+	share    int64   // ticks from one group to the next, a second at least
 	since    ticks
 	count    int64 // number of records
 	late     distribution
@@ -44,6 +47,8 @@ const (
 	saltChanges
 	saltDelay
 	saltContents
+
+	saltGroup = 1 << 32 // beyond those of the contents
 )
 
 func newGenerator(g Generate, stream int, source int32, key uint64, org *organisation) *generator {
@@ -51,6 +56,8 @@ func newGenerator(g Generate, stream int, source int32, key uint64, org *organis
 		stream: stream, source: source, key: key, org: org,
 		step:     float64(ticksPerSecond) / g.Rate,
 		since:    toTicks(g.Since),
+		burst:    int64(max(1, g.Burst)),
+		share:    max(ticksPerSecond, int64(math.Round(float64(ticksPerSecond)/g.Rate*float64(g.Burst)))),
 		count:    math.MaxInt64,
 		changing: g.Updates.Share,
 		after:    float64(g.Updates.After / 100),
@@ -90,13 +97,37 @@ func unit(bits uint64) float64 { return float64(bits>>11) / (1 << 53) }
 func (g *generator) record(i int64) uint64 { return draw(g.key, uint64(i)+1) }
 
 func (g *generator) time(i int64) ticks {
-	return g.since + int64((float64(i)+unit(draw(g.record(i), saltJitter)))*g.step)
+	jitter := unit(draw(g.record(i), saltJitter))
+	if g.burst > 1 {
+		return g.second(i/g.burst) + int64((float64(i%g.burst)+jitter)/float64(g.burst)*float64(ticksPerSecond))
+	}
+	return g.since + int64((float64(i)+jitter)*g.step)
+}
+
+// second returns when the second of a group begins. The points lie at least a second apart, and so do the whole seconds at or above them.
+func (g *generator) second(group int64) ticks {
+	jitter := unit(draw(g.record(group), saltGroup))
+	return ceilSecond(g.since + group*g.share + int64(jitter*float64(g.share-ticksPerSecond)))
+}
+
+func ceilSecond(t ticks) ticks {
+	whole := t / ticksPerSecond * ticksPerSecond
+	if whole < t {
+		whole += ticksPerSecond
+	}
+	return whole
 }
 
 // first returns the number of the first record at or after t.
 func (g *generator) first(t ticks) int64 {
 	if t <= g.since {
 		return 0
+	}
+	if g.burst > 1 {
+		// With t in the share of time of group n, group n-2 is over before t and group n+1 begins after t.
+		i := max(0, (t-g.since)/g.share-1) * g.burst
+		i += int64(sort.Search(int(3*g.burst), func(n int) bool { return g.time(i+int64(n)) >= t }))
+		return min(i, max(g.count, 0))
 	}
 	i := max(0, int64(float64(t-g.since)/g.step)-1)
 	for i > 0 && g.time(i-1) >= t {

@@ -21,13 +21,13 @@ func (c *fixedClock) now() time.Time { return c.t }
 
 // user is a client of a server under test, with an access token.
 type user struct {
-	t      *testing.T
+	t      testing.TB
 	server *Server
 	client *http.Client
 	token  string
 }
 
-func newUser(t *testing.T, opts Options) *user {
+func newUser(t testing.TB, opts Options) *user {
 	t.Helper()
 	s, err := New(opts)
 	if err != nil {
@@ -61,7 +61,7 @@ func (u *user) post(tenant string, form url.Values) (*http.Response, []byte) {
 	return resp, readAll(u.t, resp)
 }
 
-func readAll(t *testing.T, resp *http.Response) []byte {
+func readAll(t testing.TB, resp *http.Response) []byte {
 	t.Helper()
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -128,7 +128,7 @@ func (u *user) pages(address string) (ids []string) {
 	return nil
 }
 
-func idsOf(t *testing.T, rows []json.RawMessage) (ids []string) {
+func idsOf(t testing.TB, rows []json.RawMessage) (ids []string) {
 	t.Helper()
 	for _, raw := range rows {
 		var m members

@@ -35,6 +35,8 @@ const (
 type Options struct {
 	// Now is the service's clock, by default time.Now (in a synctest bubble: the bubble's).
 	Now func() time.Time
+	// Monotonic is what Budget and Stats.Busiest measure by, whatever Now does, by default time.Now.
+	Monotonic func() time.Time
 	// Tenants are served side by side: the same generators, each tenant with other contents.
 	Tenants []Tenant
 	// Clients maps a client id to its secret. All of them may read all tenants.
@@ -51,6 +53,8 @@ type Options struct {
 	TokenLife time.Duration
 	// Retention hides records whose own time is older. Zero: they are kept for ever.
 	Retention time.Duration
+	// OldestBound refuses queries whose lower bound lies further back (400). Zero: none is refused, nor is ever one without a lower bound.
+	OldestBound time.Duration
 	// Trace makes the server remember what it has shown, about 50 bytes for each version of each record.
 	Trace bool
 }
@@ -63,6 +67,17 @@ type Tenant struct {
 	Free   bool     // no premium licence: sign-ins are answered with 403
 }
 
+const maxTenants = 1<<16 - 1
+
+// Tenants returns n tenants for load tests: tenant0001.example.com and so on, each with a GUID that ends in its number.
+func Tenants(n int) []Tenant {
+	all := make([]Tenant, n)
+	for i := range all {
+		all[i] = Tenant{ID: fmt.Sprintf("7e4a0000-0000-4000-8000-%012d", i+1), Domain: fmt.Sprintf("tenant%04d.example.com", i+1)}
+	}
+	return all
+}
+
 // Budget allows Requests in any window of length Per; what is refused counts too, as Graph's does.
 type Budget struct {
 	Requests int
@@ -70,11 +85,16 @@ type Budget struct {
 }
 
 // Generate makes up the records of a stream: number i, from 0, happened at Since + (i+jitter)/Rate.
+//
+// With a Burst of b, records come in groups of b that share a second: group n, from 0, in a whole second that begins in [Since + n*b/Rate, Since + (n+1)*b/Rate),
+// its records spread over it. The mean rate is the same.
 type Generate struct {
 	Stream   string
+	Tenant   string    // GUID or domain; default: all tenants, each with records of its own
 	Rate     float64   // records per second, above 0
 	Since    time.Time // default: the clock's time at New
 	Until    time.Time // zero: for ever
+	Burst    int       // default 1, no groups; else at least Rate, as a group needs a second of its own
 	Lateness Lateness  // from a record's time to its appearance
 	Updates  Updates   // records that change once
 	Size     int       // least bytes of a record; 0: what comes naturally: beta 2.7 (applications) to 3.4 kB (interactive), v1.0 1.9 kB, audits 1.5 kB
@@ -136,6 +156,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Monotonic == nil {
+		o.Monotonic = time.Now
+	}
 	if len(o.Tenants) == 0 {
 		o.Tenants = []Tenant{{ID: DefaultTenantID, Domain: DefaultDomain}}
 	}
@@ -159,11 +182,20 @@ func (o Options) withDefaults() (Options, error) {
 			t.Roles = []string{roleAuditLog, "Directory.Read.All"}
 		}
 	}
+	if len(o.Tenants) > maxTenants {
+		errs = append(errs, fmt.Errorf("%d tenants, want at most %d", len(o.Tenants), maxTenants))
+	}
 	o.Generate = slices.Clone(o.Generate)
 	for i := range o.Generate {
+		if name := o.Generate[i].Tenant; name != "" && !seen[strings.ToLower(name)] {
+			errs = append(errs, fmt.Errorf("generate %d: unknown tenant %q", i, name))
+		}
 		if err := o.Generate[i].complete(o.Now()); err != nil {
 			errs = append(errs, fmt.Errorf("generate %d (%s): %w", i, o.Generate[i].Stream, err))
 		}
+	}
+	if o.OldestBound < 0 {
+		errs = append(errs, errors.New("OldestBound must not be negative"))
 	}
 	if o.Budget.Requests < 0 || (o.Budget.Requests > 0 && o.Budget.Per <= 0) {
 		errs = append(errs, errors.New("budget: Requests above 0 needs Per above 0"))
@@ -181,6 +213,9 @@ func (g *Generate) complete(now time.Time) error {
 	}
 	if !(g.Rate > 0 && g.Rate <= 1e6) {
 		errs = append(errs, errors.New("Rate must be above 0 and at most 1e6 a second"))
+	}
+	if g.Burst < 0 || (g.Burst > 1 && float64(g.Burst) < g.Rate) {
+		errs = append(errs, errors.New("Burst must be at least Rate: a group needs a second of its own"))
 	}
 	if g.Since.IsZero() {
 		g.Since = now

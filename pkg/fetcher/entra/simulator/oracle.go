@@ -21,11 +21,10 @@ func (s *Server) note(d *directory, rows []item, now ticks) (fresh []version) {
 	if !s.opts.Trace {
 		return nil
 	}
-	tenant := uint16(slices.Index(s.tenants, d))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range rows {
-		v := version{rows[i].number, rows[i].at, rows[i].source, tenant, uint16(rows[i].version)}
+		v := version{rows[i].number, rows[i].at, rows[i].source, d.index, uint16(rows[i].version)}
 		if _, ok := s.shown[v]; !ok {
 			s.shown[v] = now
 			fresh = append(fresh, v)
@@ -73,14 +72,20 @@ func (d *directory) stream(source int32) int {
 	if source < streamCount {
 		return int(source)
 	}
-	return d.made[source-streamCount].stream
+	return d.generator(source).stream
+}
+
+// generator finds the generator of a source. It has one.
+func (d *directory) generator(source int32) *generator {
+	i, _ := slices.BinarySearchFunc(d.made, source, func(g *generator, source int32) int { return cmp.Compare(g.source, source) })
+	return d.made[i]
 }
 
 // item finds a version again.
 func (d *directory) item(v version) item {
 	it := item{place: place{v.at, v.source, v.number}, stream: d.stream(v.source), version: int(v.version)}
 	if v.source >= streamCount {
-		it.made = d.made[v.source-streamCount]
+		it.made = d.generator(v.source)
 		return it
 	}
 	records := d.added[v.source].between(v.at, v.at)

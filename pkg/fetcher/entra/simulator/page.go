@@ -14,18 +14,18 @@ const hugeSize = 5_000_000
 // servePage answers a report request that is in order.
 func (s *Server) servePage(c *call, q *query) {
 	sel := q.selection
-	sel.now = toTicks(s.opts.Now())
 	if c.fault(IgnoreFilter) != nil {
 		sel.filter, sel.lo, sel.hi = nil, math.MinInt64, math.MaxInt64
 	}
-	if s.opts.Retention > 0 {
-		sel.lo = max(sel.lo, sel.now-int64(s.opts.Retention/100))
+	sel = s.at(toTicks(s.opts.Now()), sel)
+	lost := c.rows(ShortResult)
+	items, more := c.tenant.page(&sel, q.top+lost)
+	if lost > 0 {
+		items, more = shorten(items, more, q.top, lost)
 	}
-	items, more := c.tenant.page(&sel, q.top)
 	link := s.nextLink(c, q, &sel, items, more)
 	items = c.spoil(&sel, items)
 	pooled := s.bodies.Get().(*[]byte)
-	defer s.bodies.Put(pooled)
 	body := appendPageHead((*pooled)[:0], c.base, q, link)
 	var room traits
 	for i := range items {
@@ -39,10 +39,11 @@ func (s *Server) servePage(c *call, q *query) {
 	body = append(body, "]}"...)
 	*pooled = body
 	if f := c.fault(Truncate); f != nil {
+		defer s.bodies.Put(pooled)
 		c.cut(body, f.Form == "short")
 		return
 	}
-	s.deliver(c, body, items[min(len(items), c.rows(NoID)):], sel.now)
+	s.deliver(c, pooled, items[min(len(items), c.rows(NoID)):], sel.now)
 }
 
 // page returns the first rows of a selection and whether there are more.
@@ -187,24 +188,33 @@ func (c *call) cut(body []byte, short bool) {
 	panic(http.ErrAbortHandler) // ends the connection short of the length announced
 }
 
-// deliver sends a page and notes which rows it carried.
-func (s *Server) deliver(c *call, body []byte, rows []item, now ticks) {
+// deliver sends a page and notes which rows it carried. The page's memory goes back to the pool.
+func (s *Server) deliver(c *call, page *[]byte, rows []item, now ticks) {
 	// Noted before the client can have them, so that nobody has a row that Shown does not know; taken back if the reply breaks.
 	fresh := s.note(c.tenant, rows, now)
+	body := *page
 	c.header(jsonType, len(body))
+	done := func(whole bool) {
+		defer s.bodies.Put(page)
+		if !whole {
+			s.unnote(fresh)
+			return
+		}
+		s.note(c.tenant, rows, now) // again: a reply that broke meanwhile may have taken them back
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stats.Rows += len(rows)
+		s.stats.Bytes += int64(len(body))
+	}
+	if w, ok := c.w.(*memoryReply); ok {
+		w.hand(body, done)
+		return
+	}
 	_, err := c.w.Write(body)
 	if err == nil && s.opts.Trace {
 		if err = http.NewResponseController(c.w).Flush(); err == http.ErrNotSupported {
 			err = nil
 		}
 	}
-	if err != nil {
-		s.unnote(fresh)
-		return
-	}
-	s.note(c.tenant, rows, now) // again: a reply that broke meanwhile may have taken them back
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats.Rows += len(rows)
-	s.stats.Bytes += int64(len(body))
+	done(err == nil)
 }

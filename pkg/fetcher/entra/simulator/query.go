@@ -108,6 +108,9 @@ func (s *Server) parseQuery(of *collection, beta bool, options url.Values) (*que
 	q.filter = filter
 	q.lo, q.hi = filter.bounds()
 	q.streams = q.shows()
+	if s.opts.OldestBound > 0 && q.lo != math.MinInt64 && q.lo < toTicks(s.opts.Now().Add(-s.opts.OldestBound)) {
+		return q, &badRequest{"BadRequest", "Invalid filter clause: the lower bound is too far back."}
+	}
 	if text := options.Get("$top"); text != "" {
 		if q.top, err = strconv.Atoi(text); err != nil || q.top < 1 || q.top > maxPage {
 			return q, &badRequest{"BadRequest", fmt.Sprintf("Invalid page size specified: '%s'. Must be between 1 and %d inclusive.", text, maxPage)}

@@ -18,6 +18,7 @@ type call struct {
 	tenant *directory
 	faults []Rule
 	id     string
+	closed <-chan struct{} // ends delays; nil on a socket, whose end the request's context tells
 }
 
 // now is the service's time as the client is told.
@@ -50,14 +51,14 @@ func (s *Server) next() uint32 {
 func (c *call) header(contentType string, length int) {
 	h := c.w.Header()
 	h.Set("Date", c.now().UTC().Format(http.TimeFormat))
-	h.Set("request-id", c.requestID())
-	h.Set("client-request-id", c.clientRequestID())
+	h.Set("Request-Id", c.requestID())
+	h.Set("Client-Request-Id", c.clientRequestID())
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(length))
 }
 
 func (c *call) clientRequestID() string {
-	if id := c.r.Header.Get("client-request-id"); id != "" {
+	if id := c.r.Header.Get("Client-Request-Id"); id != "" {
 		return id
 	}
 	return c.requestID()

@@ -23,9 +23,15 @@ const (
 	ExpiredToken Kind = "expired_token" // (whole) 401, and the access token is refused from then on
 	NoLicence    Kind = "no_licence"    // (whole) 403 Authentication_RequestFromNonPremiumTenantOrB2CTenant
 	NoRole       Kind = "no_role"       // (whole) 403 for a missing application permission
-	ExpiredLink  Kind = "expired_link"  // (whole) 400 for a request with a $skiptoken; others do not match
+	ExpiredLink  Kind = "expired_link"  // (whole) 400 for a request with a $skiptoken; others do not match. Form token (default: "Token not found") or skip ("Invalid Skip Token")
 	Garbage      Kind = "garbage"       // (whole) 200 with a body that is no page; Form json (default: an error object inside value) or html
 
+	// About the result of a good query: what passes its filter now, on all pages together. Other requests do not match.
+	Poison     Kind = "poison"      // (whole) Status (default 500) where it holds a record with a time in [At, At+Span), Span by default 1 s
+	LongWindow Kind = "long_window" // (whole) Status (default 504), after Delay, where its bounds lie further apart than Span; a missing upper one is now
+	ManyRows   Kind = "many_rows"   // (whole) Status (default 503) where it has more than Rows rows
+
+	ShortResult     Kind = "short_result"     // its last Rows (default 1) rows are missing, as if they were not there; pages that end before do not match
 	Slow            Kind = "slow"             // the reply waits for Delay
 	DateSkew        Kind = "date_skew"        // the Date header is off by Skew
 	Truncate        Kind = "truncate"         // the body ends in its middle; Form length (default: Content-Length of the whole) or short (of what is sent)
@@ -69,6 +75,8 @@ type Rule struct {
 	Body       string        `yaml:"body"`
 	Form       string        `yaml:"form"`
 	Delay      time.Duration `yaml:"delay"`
+	At         time.Duration `yaml:"at"` // since New; below 0: before it
+	Span       time.Duration `yaml:"span"`
 	Skew       time.Duration `yaml:"skew"`
 	Rows       int           `yaml:"rows"`
 	Size       int           `yaml:"size"`
@@ -111,13 +119,15 @@ func (k Kind) forms() []string {
 		return []string{"json", "html"}
 	case Truncate:
 		return []string{"length", "short"}
+	case ExpiredLink:
+		return []string{"token", "skip"}
 	}
 	return nil
 }
 
 func kinds() []Kind {
-	return []Kind{Throttle, ServerError, Reset, ExpiredToken, NoLicence, NoRole, ExpiredLink, Garbage, Slow, DateSkew, Truncate, LoopLink,
-		CycleLink, ForeignLink, EmptyLink, EmptyPage, IgnoreFilter, OutsideRows, DuplicateRows, DuplicateAcross, NoID, NoTime, HugeRecord}
+	return []Kind{Throttle, ServerError, Reset, ExpiredToken, NoLicence, NoRole, ExpiredLink, Garbage, Poison, LongWindow, ManyRows, ShortResult, Slow,
+		DateSkew, Truncate, LoopLink, CycleLink, ForeignLink, EmptyLink, EmptyPage, IgnoreFilter, OutsideRows, DuplicateRows, DuplicateAcross, NoID, NoTime, HugeRecord}
 }
 
 func (s *Script) validate() error {
@@ -147,6 +157,9 @@ func (r *Rule) faults() (why []string) {
 	must(r.Until == 0 || r.Until > r.From, "until is not after from")
 	must(r.Status == 0 || (r.Status >= 400 && r.Status <= 599), "status %d, want 400 to 599", r.Status)
 	must(r.Kind != Slow || r.Delay > 0, "needs a delay above 0")
+	must(r.Span >= 0 && r.Delay >= 0, "span and delay must not be negative")
+	must(r.Kind != LongWindow || r.Span > 0, "needs a span above 0")
+	must(r.Kind != ManyRows || r.Rows > 0, "needs rows above 0")
 	must(r.Kind != DateSkew || r.Skew != 0, "needs a skew")
 	must(!slices.ContainsFunc(r.Nth, func(n int) bool { return n < 1 }), "nth counts from 1")
 	if after, ok := strings.CutPrefix(r.RetryAfter, "date "); ok {

@@ -20,16 +20,18 @@ type Server struct {
 	key     [32]byte // signs access and skip tokens
 	began   time.Time
 	tenants []*directory
-	bodies  sync.Pool // of *[]byte
+	named   map[string]*directory // by GUID and by domain, in lower case
+	bodies  sync.Pool             // of *[]byte
 
 	mu      sync.Mutex // guards what follows
 	rules   []ruleState
+	grants  map[string]*grant    // by access token, the verified ones
 	revoked map[string]time.Time // access tokens that a fault has ended, with their expiry
 	callers map[Caller]*window
 	stats   Stats
 	nonce   uint32
 	shown   map[version]ticks
-	memory  *memoryServer
+	closing chan struct{} // closed by Close; nil while there is no client
 }
 
 // New makes a Server. It starts nothing: use it as an http.Handler, through Listen, or through Client.
@@ -42,6 +44,8 @@ func New(opts Options) (*Server, error) {
 		opts:    opts,
 		began:   opts.Now(),
 		bodies:  sync.Pool{New: func() any { return new([]byte) }},
+		named:   map[string]*directory{},
+		grants:  map[string]*grant{},
 		revoked: map[string]time.Time{},
 		callers: map[Caller]*window{},
 		stats:   Stats{Requests: map[string]int{}, Faults: map[Kind]int{}},
@@ -51,21 +55,28 @@ func New(opts Options) (*Server, error) {
 	if opts.Script != nil {
 		s.rules = newRuleStates(opts.Script.Rules, opts.Seed)
 	}
-	for _, t := range opts.Tenants {
-		s.tenants = append(s.tenants, newDirectory(t, opts))
+	for i, t := range opts.Tenants {
+		d := newDirectory(i, t)
+		s.tenants = append(s.tenants, d)
+		s.named[strings.ToLower(t.ID)], s.named[strings.ToLower(t.Domain)] = d, d
+	}
+	for i, g := range opts.Generate {
+		owners := s.tenants
+		if g.Tenant != "" {
+			owners = []*directory{s.directory(g.Tenant)}
+		}
+		for _, d := range owners {
+			org := newOrganisation(d.Tenant, opts.Seed)
+			d.made = append(d.made, newGenerator(g, streamIndex(g.Stream), int32(streamCount+i), draw(org.key, uint64(1000+i)), org))
+		}
 	}
 	return s, nil
 }
 
-func newDirectory(t Tenant, opts Options) *directory {
-	d := &directory{Tenant: t}
+func newDirectory(index int, t Tenant) *directory {
+	d := &directory{Tenant: t, index: uint16(index)}
 	for stream := range d.added {
 		d.added[stream] = &shelf{source: int32(stream)}
-	}
-	org := newOrganisation(t, opts.Seed)
-	for i, g := range opts.Generate {
-		key := draw(org.key, uint64(1000+i))
-		d.made = append(d.made, newGenerator(g, streamIndex(g.Stream), int32(streamCount+i), key, org))
 	}
 	return d
 }
@@ -85,6 +96,9 @@ func (s *Server) Stats() Stats {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, w: w, r: r, base: baseURL(r)}
+	if m, ok := w.(*memoryReply); ok {
+		c.closed = m.closed
+	}
 	parts := strings.Split(strings.Trim(strings.ToLower(r.URL.Path), "/"), "/")
 	switch {
 	case len(parts) >= 3 && parts[1] == "oauth2" && parts[len(parts)-1] == "token":
@@ -121,23 +135,27 @@ func (s *Server) serveReport(c *call, beta bool, name string) {
 	options, _ := url.ParseQuery(c.r.URL.RawQuery) // what cannot be read is ignored, as unknown options are
 	q, queryErr := s.parseQuery(of, beta, options)
 	s.count(q.label())
-	claims, why := s.authorize(c.r)
+	g, why := s.authorize(c.r)
 	if why != "" {
 		c.fail(http.StatusUnauthorized, "InvalidAuthenticationToken", why)
 		return
 	}
-	c.tenant = s.directory(claims.Tenant)
-	if wait, ok := s.admit(Caller{c.tenant.ID, claims.Client}); !ok {
+	c.tenant = g.tenant
+	if wait, ok := s.admit(Caller{c.tenant.ID, g.Client}); !ok {
 		c.throttled(fmt.Sprintf("%.3f", wait.Seconds()))
 		return
 	}
 	_, resumed := options["$skiptoken"]
-	c.faults = s.pick(request{path: c.r.URL.Path, tenant: &c.tenant.Tenant, streams: q.streams, report: true, resumed: resumed})
+	req := request{path: c.r.URL.Path, tenant: c.tenant, streams: q.streams, report: true, resumed: resumed}
+	if queryErr == nil {
+		req.query = q
+	}
+	c.faults = s.pick(req)
 	if !c.wait() || c.whole() {
 		return
 	}
 	switch refused, _ := queryErr.(*badRequest); {
-	case !contains(claims.Roles, roleAuditLog):
+	case !contains(g.Roles, roleAuditLog):
 		c.noRole()
 	case c.tenant.Free && of == signIns:
 		c.noLicence()
@@ -179,7 +197,7 @@ type window struct {
 
 // admit counts a report request and says whether the budget has room for it, and if not for how long it has none.
 func (s *Server) admit(caller Caller) (time.Duration, bool) {
-	now := s.opts.Now()
+	now := s.opts.Monotonic()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.callers[caller]

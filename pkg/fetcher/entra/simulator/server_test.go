@@ -134,7 +134,7 @@ func TestHeaders(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	clock := &fixedClock{epoch}
-	u := newUser(t, Options{Now: clock.now, Budget: Budget{5, 10 * time.Second}})
+	u := newUser(t, Options{Now: clock.now, Monotonic: clock.now, Budget: Budget{5, 10 * time.Second}})
 	var got []string
 	for _, at := range []float64{0, 1, 2, 3, 4, 5, 9.5, 11, 30, 30.25, 30.5, 30.75, 31, 31.25} {
 		clock.t = epoch.Add(time.Duration(at * 1e9))
@@ -245,6 +245,10 @@ func TestNewRefuses(t *testing.T) {
 		"needs a Median":       {Generate: []Generate{{Stream: Audits, Rate: 1, Lateness: Lateness{P95: 1}}}},
 		"below P95":            {Generate: []Generate{{Stream: Audits, Rate: 1, Lateness: Lateness{Median: 2, P95: 3, Max: 2}}}},
 		"Share must":           {Generate: []Generate{{Stream: Audits, Rate: 1, Updates: Updates{Share: 2}}}},
+		"unknown tenant":       {Generate: []Generate{{Stream: Audits, Rate: 1, Tenant: "fabrikam.com"}}},
+		"Burst must":           {Generate: []Generate{{Stream: Audits, Rate: 3, Burst: 2}}},
+		"OldestBound must":     {OldestBound: -1},
+		"want at most 65535":   {Tenants: Tenants(1 << 16)},
 		"needs Per":            {Budget: Budget{Requests: 1}},
 		"needs ID":             {Tenants: []Tenant{{ID: "x"}}},
 		"there twice":          {Tenants: []Tenant{{ID: "x", Domain: "y"}, {ID: "z", Domain: "Y"}}},
@@ -359,4 +363,24 @@ func TestAbandonedReplyIsNotShown(t *testing.T) {
 			t.Fatalf("%+v counts as shown", row)
 		}
 	})
+}
+
+// TestThrottleHasAClockOfItsOwn lets the service's clock jump about: the budget and what Busiest counts are measured by another.
+func TestThrottleHasAClockOfItsOwn(t *testing.T) {
+	now, steady := &fixedClock{epoch}, &fixedClock{epoch}
+	u := newUser(t, Options{Now: now.now, Monotonic: steady.now, TokenLife: 24 * time.Hour, Budget: Budget{5, 10 * time.Second}})
+	var got []int
+	for i := range 20 {
+		now.t = epoch.Add([]time.Duration{0, time.Hour, -2 * time.Hour}[i%3])
+		resp, _ := u.get(signInsAt(""))
+		got = append(got, resp.StatusCode)
+		steady.t = steady.t.Add([]time.Duration{2 * time.Second, 1900 * time.Millisecond}[i/10])
+	}
+	want := slices.Concat(slices.Repeat([]int{200}, 11), []int{429, 429, 429, 429, 429, 429, 429, 429, 429})
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if n := u.server.Stats().Busiest[Caller{DefaultTenantID, DefaultClientID}]; n != 6 {
+		t.Errorf("%d requests in the busiest 10 s, want 6", n)
+	}
 }

@@ -42,8 +42,14 @@ func (it *item) id() string {
 // directory is a tenant with its records.
 type directory struct {
 	Tenant
-	made  []*generator
+	index uint16       // in Server.tenants
+	made  []*generator // in the order of their sources
 	added [streamCount]*shelf
+}
+
+// is says whether a name is the tenant's GUID or domain.
+func (t *Tenant) is(name string) bool {
+	return strings.EqualFold(name, t.ID) || strings.EqualFold(name, t.Domain)
 }
 
 // walker yields a source's records in the order of a selection, until ok is false.
@@ -368,10 +374,8 @@ func (s *Server) Add(stream string, rec Record) error {
 
 // directory finds a tenant by its GUID or domain; "" is the first.
 func (s *Server) directory(name string) *directory {
-	for _, d := range s.tenants {
-		if name == "" || strings.EqualFold(name, d.ID) || strings.EqualFold(name, d.Domain) {
-			return d
-		}
+	if name == "" {
+		return s.tenants[0]
 	}
-	return nil
+	return s.named[strings.ToLower(name)]
 }
