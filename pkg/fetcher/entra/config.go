@@ -27,6 +27,7 @@ type Config struct {
 	Auth       auth.Config       `yaml:"auth"`                  //
 	Streams    []string          `yaml:"streams,omitempty"`     // patterns such as signins.*; default DefaultStreams
 	Filters    map[string]string `yaml:"filters,omitempty"`     // OData per stream, sent as (FILTER) and TIME
+	Retention  field.Duration    `yaml:"retention,omitempty"`   // how far back all streams can be read; default: each stream's own
 	Budget     Budget            `yaml:"budget,omitempty"`      //
 	TLS        secure.TLS        `yaml:"tls,omitempty"`         // for both hosts
 	Proxy      string            `yaml:"proxy,omitempty"`       // http://host:port; default: the environment's HTTPS_PROXY and NO_PROXY
@@ -84,6 +85,9 @@ func (c Config) Validate() error {
 	}
 	if c.Budget.Requests < 0 || c.Budget.Requests > 100_000 {
 		bad("budget.requests", "%d is not between 1 and 100000", c.Budget.Requests)
+	}
+	if c.Retention != 0 && c.Retention.Std() < day {
+		bad("retention", "%s is too short: 1d or more; leave it out unless the tenant keeps its logs longer or shorter than its licence says", c.Retention)
 	}
 	if c.Top < 0 || c.Top > 1000 {
 		bad("top", "%d is not between 1 and 1000", c.Top)

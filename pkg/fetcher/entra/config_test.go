@@ -44,9 +44,11 @@ func TestConfigValidate(t *testing.T) {
 		says   string
 	}{
 		{"complete", nil, nil, ""},
+		{"retention", func(c *Config) { c.Retention = field.Duration(time.Hour) }, []string{"retention"}, "1d or more"},
 		{"all that is offered", func(c *Config) {
 			c.Cloud, c.API, c.APIVersion, c.Streams = "usgov", "graph", "beta", []string{"*"}
 			c.Filters = map[string]string{"audits": "result eq 'it''s (' and (x eq 1)"}
+			c.Retention = field.Duration(24 * time.Hour)
 			c.Budget, c.Proxy, c.Top = Budget{50, field.Duration(time.Minute)}, "http://proxy.example.com:3128", 10
 		}, nil, ""},
 		{"loopback", func(c *Config) { c.LoginURL, c.GraphURL = "http://127.0.0.1:1/", "http://127.0.0.1:1" }, nil, ""},
@@ -101,6 +103,7 @@ auth: {client_id: a, client_secret_file: /run/secrets/graph, managed_identity: {
 streams: [signins.*, audits]
 filters: {audits: "result eq 'failure'"}
 budget: {requests: 50, per: 10s}
+retention: 90d
 tls: {ca_file: ca.pem}
 proxy: http://proxy:3128
 insecure: true
@@ -112,7 +115,7 @@ top: 5
 	want := Config{Tenant: "contoso.onmicrosoft.com", Cloud: "china", API: "graph", APIVersion: "beta",
 		Auth:    auth.Config{ClientID: "a", ClientSecretFile: "/run/secrets/graph", ManagedIdentity: map[string]any{"client_id": "b"}},
 		Streams: []string{"signins.*", "audits"}, Filters: map[string]string{"audits": "result eq 'failure'"},
-		Budget: Budget{50, field.Duration(10 * time.Second)}, Proxy: "http://proxy:3128", Insecure: true, Top: 5}
+		Budget: Budget{50, field.Duration(10 * time.Second)}, Proxy: "http://proxy:3128", Insecure: true, Top: 5, Retention: field.Duration(90 * day)}
 	want.TLS.CAFile = "ca.pem"
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -157,11 +160,23 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+func TestRetention(t *testing.T) {
+	table, own := newFetcher(t, &api{}, testConfig(t, nil), Options{}), newFetcher(t, &api{}, testConfig(t, func(c *Config) { c.Retention = field.Duration(90 * day) }), Options{})
+	for stream, want := range map[string]time.Duration{"signins.interactive": 30 * day, "signins.managedidentity": 30 * day, "audits": 7 * day} {
+		if got := table.Retention(stream); got != want {
+			t.Errorf("%s is kept for %s, want %s", stream, got, want)
+		}
+		if got := own.Retention(stream); got != 90*day {
+			t.Errorf("%s is kept for %s, whatever the configuration says", stream, got)
+		}
+	}
+}
+
 // TestTable holds what every row of the table must have.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range Table() {
-		if seen[s.Name] || s.Path == "" || s.Version == "" || s.TimeMember == "" || s.Page < 1 || s.Page > 1000 || s.Permission == "" || s.Licence == "" {
+		if seen[s.Name] || s.Path == "" || s.Version == "" || s.TimeMember == "" || s.Page < 1 || s.Page > 1000 || s.Permission == "" || s.Licence == "" || s.Retention != 0 && s.Retention <= shortRetention {
 			t.Errorf("row %+v", s)
 		}
 		if (s.Lower == gt) != (s.Upper == lt) || s.Lower != gt && s.Lower != ge || s.Upper != lt && s.Upper != le {

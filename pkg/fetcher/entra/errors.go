@@ -16,14 +16,16 @@ const (
 	KindLink      Kind = "link"      // a nextLink that must not be followed: another host, or no URL
 	KindRedirect  Kind = "redirect"  // a redirect, which is never followed: the token would go with it
 	KindTimeout   Kind = "timeout"   // no complete reply in time
-	KindThrottled Kind = "throttled" // 429, or 503 with Retry-After: every reader of the fetcher pauses
+	KindThrottled Kind = "throttled" // 429, or 503 with Retry-After: every reader of the app pauses
 	KindServer    Kind = "server"    // 5xx
 	KindNetwork   Kind = "network"   // no connection, or one that broke
+	KindMemory    Kind = "memory"    // no room for the page in time: others held too many for too long
 	KindTruncated Kind = "truncated" // the connection ended in the middle of the body
 	KindBody      Kind = "body"      // 200 with a body that is no page
 	KindTooLarge  Kind = "too large" // the body is over 32 MiB: ask for smaller pages
 	KindRequest   Kind = "request"   // another refusal of the request
 	KindFilter    Kind = "filter"    // the API refuses or ignores the filter
+	KindTooOld    Kind = "too old"   // the slice begins before what the service keeps
 	KindAccess    Kind = "access"    // not signed in, not permitted, not licensed, not in this cloud
 	KindCanceled  Kind = "canceled"  // the caller's context has ended
 )
@@ -52,6 +54,9 @@ func HalveHint(err error) bool {
 	}
 	return false
 }
+
+// TooOld tells whether the slice was refused because it begins before what the tenant's licence keeps.
+func TooOld(err error) bool { return KindOf(err) == KindTooOld }
 
 // KindOf gives the Kind of the first SliceError in err's chain, "" if there is none.
 func KindOf(err error) Kind {

@@ -35,6 +35,9 @@ func TestFaults(t *testing.T) {
 	broken := func(err error) func(*http.Request) (*http.Response, error) {
 		return func(*http.Request) (*http.Response, error) { return nil, err }
 	}
+	dated := func(date string) map[string]string {
+		return map[string]string{"request-id": "1", "Date": "Thu, " + date + " GMT"}
+	}
 	for _, c := range []struct {
 		name   string
 		serve  func(*http.Request) (*http.Response, error)
@@ -51,6 +54,10 @@ func TestFaults(t *testing.T) {
 		{name: "not in this cloud", serve: status(400, nil, graphBody("BadRequest", "Resource not found for the segment 'directoryAudits'.")), kind: KindAccess, class: fault.Blocked, says: "audits is not in this cloud (global)"},
 		{name: "bad filter", serve: status(400, nil, graphBody("BadRequest", "Invalid filter clause")), change: func(c *Config) { c.Filters = map[string]string{"audits": "x eq 1"} }, kind: KindFilter, class: fault.Blocked, says: "check filters.audits"},
 		{name: "older than retention", serve: status(400, nil, graphBody("BadRequest", "Invalid filter clause")), kind: KindFilter, class: fault.Blocked, says: "2026-01-01T00:00:00Z may be older than the tenant's retention"},
+		{name: "older than what is kept", serve: status(400, dated("07 Jan 2026 23:59:30"), graphBody("BadRequest", "Invalid filter clause")), kind: KindTooOld, says: "does not go back to 2026-01-01T00:00:00Z"},
+		{name: "younger than a week", serve: status(400, dated("07 Jan 2026 23:58:30"), graphBody("BadRequest", "Invalid filter clause")), kind: KindFilter, class: fault.Blocked},
+		{name: "old, with a filter", serve: status(400, dated("09 Jan 2026 00:00:00"), graphBody("BadRequest", "Invalid filter clause: x")), change: func(c *Config) { c.Filters = map[string]string{"audits": "x eq 1"} }, kind: KindFilter, class: fault.Blocked, says: "check filters.audits"},
+		{name: "old, another's filter", serve: status(400, dated("09 Jan 2026 00:00:00"), graphBody("BadRequest", "Invalid filter clause: x")), change: func(c *Config) { c.Filters = map[string]string{"signins.interactive": "x eq 1"} }, kind: KindTooOld},
 		{name: "unknown property", serve: status(400, nil, graphBody("BadRequest", "Could not find a property named 'x' on type 'y'.")), kind: KindFilter, class: fault.Blocked, says: "Could not find"},
 		{name: "passing 400", serve: status(400, nil, graphBody("UnknownError", "Unsupported Query")), kind: KindRequest, says: "Unsupported Query"},
 		{name: "not found", serve: status(404, nil, ""), kind: KindAccess, class: fault.Blocked, says: "check cloud, graph_url and api_version"},
@@ -60,6 +67,8 @@ func TestFaults(t *testing.T) {
 		{name: "throttled without a word", serve: status(429, nil, graphBody("UnknownError", "This request is throttled.")), kind: KindThrottled, pause: 2 * time.Second, says: "http status 429"},
 		{name: "throttled until a date", serve: status(429, map[string]string{"request-id": "1", "Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Retry-After": "Thu, 01 Jan 2026 00:00:30 GMT"}, ""), kind: KindThrottled, pause: 30 * time.Second},
 		{name: "unavailable for a while", serve: status(503, map[string]string{"Retry-After": "7"}, ""), kind: KindThrottled, pause: 7 * time.Second},
+		{name: "unavailable for a day", serve: status(503, map[string]string{"Retry-After": "86400"}, ""), kind: KindThrottled, pause: 10 * time.Minute, says: "pause for 10m0s"},
+		{name: "throttled for a day", serve: status(429, map[string]string{"Retry-After": "100000"}, ""), kind: KindThrottled, pause: 24 * time.Hour},
 		{name: "unavailable", serve: status(503, nil, ""), kind: KindServer, halve: true, says: "http status 503"},
 		{name: "gateway timeout", serve: status(504, nil, "<html>"), kind: KindServer, halve: true},
 		{name: "request timeout", serve: status(408, nil, ""), kind: KindServer, halve: true},
@@ -129,6 +138,12 @@ func TestFaults(t *testing.T) {
 				}
 				if a.foreign > 0 {
 					t.Error("another host got a request")
+				}
+				if TooOld(err) != (c.kind == KindTooOld) {
+					t.Errorf("too old: %v", TooOld(err))
+				}
+				if held := len(f.shared.slots); held > 0 {
+					t.Errorf("%d pages stay in memory", held)
 				}
 			})
 		})

@@ -23,18 +23,20 @@ func (f *Fetcher) Fetch(ctx context.Context, s event.Slice) iter.Seq2[event.Page
 			yield(event.Page{}, &SliceError{KindRequest, s.Stream, 1, fault.Block(errors.New("the configuration has no such stream"))})
 			return
 		}
-		rd := f.readers.Get().(*reader)
-		defer f.readers.Put(rd)
-		rd.begin(f, row, s)
+		rd := &reader{f: f, row: row, slice: s, page: 1}
+		defer rd.drop() // a consumer may panic
 		link, seen := row.firstURL(f.place.graph, f.cfg.Filters[row.Name], f.cfg.Top, s), map[uint64]bool{}
 		for {
 			seen[xxhash.Sum64String(link)] = true
 			page, err := rd.read(ctx, link)
 			if err != nil {
+				rd.drop()
 				yield(event.Page{}, err)
 				return
 			}
-			if !yield(page, nil) || page.Last {
+			more := yield(page, nil) && !page.Last
+			rd.drop()
+			if !more {
 				return
 			}
 			// The page itself was sound; only what follows it is out of reach.
@@ -51,7 +53,7 @@ func (f *Fetcher) Fetch(ctx context.Context, s event.Slice) iter.Seq2[event.Page
 func (rd *reader) follow(seen map[uint64]bool) (string, error) {
 	rd.page++
 	// A space is legal in none of a URL's parts but has been seen in links; the request line would break at it.
-	link := strings.ReplaceAll(rd.split.next, " ", "%20")
+	link := strings.ReplaceAll(rd.next, " ", "%20")
 	u, err := url.Parse(link)
 	if err != nil {
 		return "", rd.fail(KindLink, errors.New("follow nextLink: it is not a URL"))

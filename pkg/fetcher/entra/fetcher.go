@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/logferry/logferry/pkg/budget"
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra/auth"
 )
@@ -24,6 +25,8 @@ type Options struct {
 	Observe   func(Request)     // called once for each request, also by several goroutines at once; nil for none
 	UserAgent string            // default "logferry/dev"
 	Now       func() time.Time  // the machine's clock with its monotonic reading; default time.Now
+	Shared    *Shared           // what other fetchers of the process use, too; nil: its own
+	Resumed   bool              // another process may have used up part of the budget just now
 	Timeout   time.Duration     // of one request, from its sending to the end of the reply's body; default 120 s
 }
 
@@ -54,17 +57,18 @@ type Fetcher struct {
 	rows    map[string]Stream
 	source  *auth.Source
 	client  *http.Client
-	limit   *limiter
+	shared  *Shared
+	limit   *budget.Limiter
 	clock   clock
-	readers sync.Pool // of *reader
-	most    int       // pages of a slice
+	most    int // pages of a slice
 
 	mu     sync.Mutex
 	tenant string // tid of the first token: a record's identity must not change while we run
 }
 
-// mostPages bounds a slice: ten million rows are no slice any more but a nextLink without an end.
-const mostPages = 10_000
+// mostPages bounds a slice: more than a million rows, the most that one query of the older API gives, are no slice any more but
+// a nextLink without an end.
+const mostPages = 1000
 
 // New checks cfg and makes a Fetcher. Nothing is sent and no secret is read. Errors of the configuration are those of
 // Config.Validate.
@@ -77,20 +81,24 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	shared := o.Shared
+	if shared == nil {
+		shared = NewShared()
+	}
 	if o.Transport == nil {
-		transport, err := newTransport(cfg)
+		transport, err := shared.transport(cfg)
 		if err != nil {
 			return nil, err
 		}
 		o.Transport = transport
 	}
-	f := &Fetcher{cfg: cfg, options: o, rows: map[string]Stream{}, limit: newLimiter(cfg.Budget.interval()), most: mostPages}
-	f.clock.local = o.Now
-	f.readers.New = func() any { return new(reader) }
+	f := &Fetcher{cfg: cfg, options: o, rows: map[string]Stream{}, shared: shared, most: mostPages}
+	f.clock.machine = machineClock(o.Now)
 	var err error
 	if f.place, err = cfg.place(); err != nil {
 		return nil, err
 	}
+	f.limit = shared.budget(cfg, f.place.graph.Host, o.Resumed)
 	rows, err := cfg.rows()
 	if err != nil {
 		return nil, err
@@ -109,30 +117,6 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 	return f, err
 }
 
-// pingAfter is how long a connection may be silent before it has to prove that it lives, and how long it has for that.
-const pingAfter = 20 * time.Second
-
-// newTransport makes a transport of the fetcher's own from the configuration.
-func newTransport(cfg Config) (*http.Transport, error) {
-	trust, err := cfg.TLS.Config()
-	if err != nil {
-		return nil, err
-	}
-	proxy, err := parseProxy(cfg.Proxy)
-	if err != nil {
-		return nil, err
-	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = trust
-	if proxy != nil {
-		t.Proxy = http.ProxyURL(proxy)
-	}
-	// HTTP/2 keeps a connection on which a request has timed out. One that was cut without a word (a failover, a firewall that
-	// forgot it) would let all others time out, too, until the kernel gives it up after a quarter of an hour.
-	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}
-	return t, nil
-}
-
 // newClient follows no redirect: it would carry a token or the secret along, and would pass by the limiter.
 func newClient(transport http.RoundTripper) *http.Client {
 	return &http.Client{
@@ -148,10 +132,21 @@ func (f *Fetcher) Cloud() string { return f.place.name }
 // the first one. UTC.
 func (f *Fetcher) Now() time.Time { return f.clock.now() }
 
-// Close closes idle connections. Fetches under way go on.
+// Budget tells how the budget is used, by this fetcher and all that share it.
+func (f *Fetcher) Budget() budget.Stats { return f.limit.Stats() }
+
+// Retention is how far back the stream can be read: what the configuration says, or else what every licence that has the stream
+// keeps.
+func (f *Fetcher) Retention(stream string) time.Duration {
+	return cmp.Or(f.cfg.Retention.Std(), f.rows[stream].Retention, shortRetention)
+}
+
+// Close closes idle connections, unless they are shared or of a transport of the caller's. Fetches under way go on.
 func (f *Fetcher) Close() error {
-	f.client.CloseIdleConnections()
-	return nil
+	if f.options.Shared != nil {
+		return nil
+	}
+	return f.shared.Close()
 }
 
 // Tenant signs in and gives the tenant's id: the claim tid of the token, not verified, or the configured tenant in lower case

@@ -27,7 +27,8 @@ func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
 	if got.status != http.StatusOK {
 		return event.Page{}, rd.refused(got, token)
 	}
-	p := &rd.split
+	p := &rd.memory.split
+	p.timeMember, p.volatile = rd.row.TimeMember, rd.row.Volatile
 	p.template = event.Record{
 		Key:  rd.f.key(rd.f.tenantOf(token), rd.row.Name),
 		Time: rd.slice.From.UTC(),
@@ -47,6 +48,7 @@ func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
 			"the service ignored the filter: none of %d rows lies inside %s, the first has %s %s: check that nothing between here and Graph changes the address",
 			len(p.records), rd.slice, rd.row.TimeMember, first.Time.Format(time.RFC3339))))
 	}
+	rd.next = p.next
 	return event.Page{Records: p.records, Date: got.date, Bytes: len(got.body), Last: p.next == ""}, nil
 }
 
@@ -59,15 +61,22 @@ func hasTime(r event.Record) bool { return r.Flags&event.FlagNoTime == 0 }
 
 func (rd *reader) inside(r event.Record) bool { return hasTime(r) && rd.slice.Contains(r.Time) }
 
-// checkThrottle pauses every reader of the fetcher if the reply asks for that.
+// longestBusy bounds the pause that a 503 asks for. It comes from whatever stands in front of the service, and a wrong date in
+// it would stop the app for a day.
+const longestBusy = 10 * time.Minute
+
+// checkThrottle pauses every reader of the app if the reply asks for that.
 func (rd *reader) checkThrottle(got reply) error {
 	after, named := fault.RetryAfter(got.header, rd.f.Now())
 	named = named && after > 0
 	if got.status != http.StatusTooManyRequests && !(got.status == http.StatusServiceUnavailable && named) {
-		rd.f.limit.passed(got.sent)
+		rd.f.limit.Passed(got.sent)
 		return nil
 	}
-	pause := rd.f.limit.throttled(got.sent, after, named)
+	if got.status == http.StatusServiceUnavailable {
+		after = min(after, longestBusy)
+	}
+	pause := rd.f.limit.Throttled(got.sent, after, named)
 	return rd.fail(KindThrottled, fault.After(pause, fmt.Errorf("get page: throttled, all streams of this app pause for %s: http status %d: %s",
 		pause.Round(time.Millisecond), got.status, parseError(got.body))))
 }
@@ -115,6 +124,8 @@ func (rd *reader) badRequest(said graphError, base error, block blocker) error {
 	switch {
 	case said.has("Resource not found for the segment"):
 		return block(KindAccess, "%s is not in this cloud (%s): remove the stream", rd.row.Name, rd.f.place.name)
+	case said.has("Invalid filter clause") && rd.isOld() && rd.f.cfg.Filters[rd.row.Name] == "":
+		return rd.fail(KindTooOld, fmt.Errorf("the service does not go back to %s: %w", rd.slice.From.UTC().Format(time.RFC3339), base))
 	case said.has("Invalid filter clause"), said.has("Could not find a property"):
 		if rd.f.cfg.Filters[rd.row.Name] != "" {
 			return block(KindFilter, "the filter was refused: check filters.%s; or %s is older than the tenant's retention", rd.row.Name, rd.slice.From.UTC().Format(time.RFC3339))
@@ -122,6 +133,11 @@ func (rd *reader) badRequest(said graphError, base error, block blocker) error {
 		return block(KindFilter, "the filter was refused: %s may be older than the tenant's retention", rd.slice.From.UTC().Format(time.RFC3339))
 	}
 	return rd.fail(KindRequest, base)
+}
+
+// isOld tells whether the slice begins before what every licence keeps. The clock and the service may differ by some seconds.
+func (rd *reader) isOld() bool {
+	return !rd.slice.From.IsZero() && rd.slice.From.Before(rd.f.Now().Add(time.Minute-shortRetention))
 }
 
 // forbidden judges a 403: no licence, or no permission.

@@ -21,20 +21,29 @@ const (
 	mostErrorBody = 64 << 10 // of any other reply
 )
 
-// reader reads the pages of one slice. Its memory is used again for other slices.
+// reader reads the pages of one slice.
 type reader struct {
-	f     *Fetcher
-	row   Stream
-	slice event.Slice
-	page  int // that is being read, from 1
-	split splitter
-	body  []byte
+	f      *Fetcher
+	row    Stream
+	slice  event.Slice
+	page   int         // that is being read, from 1
+	next   string      // @odata.nextLink of the page that was read last
+	memory *pageMemory // of the page that was read last, until drop
 }
 
-func (rd *reader) begin(f *Fetcher, row Stream, s event.Slice) {
-	rd.f, rd.row, rd.slice, rd.page = f, row, s, 1
-	rd.split.timeMember, rd.split.volatile = row.TimeMember, row.Volatile
+// drop gives back the page's memory. A slice that waits for its turn holds none.
+func (rd *reader) drop() {
+	if rd.memory != nil {
+		rd.f.shared.drop(rd.memory)
+		rd.memory = nil
+	}
 }
+
+// inOneGo is how many pages of a slice are read without a pause for others of its class: most slices are no longer, and one
+// that is must not keep quiet streams waiting.
+const inOneGo = 10
+
+func (rd *reader) goesOn() bool { return rd.page > 1 && rd.page <= inOneGo }
 
 func (rd *reader) fail(kind Kind, err error) error {
 	return &SliceError{Kind: kind, Stream: rd.row.Name, Page: rd.page, Err: err}
@@ -44,24 +53,18 @@ func (rd *reader) fail(kind Kind, err error) error {
 type reply struct {
 	status int
 	header http.Header
-	date   time.Time // zero if it named none
+	date   time.Time // the service's when it answered
 	sent   time.Time // when its request was
-	body   []byte
+	body   []byte    // of a page: its reader's memory
 }
 
 // read gets one page. The only request that is sent twice is one whose token was refused: once, with a new token, and by
 // way of the limiter like any other.
 func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
 	for renewed := false; ; renewed = true {
-		queued := time.Now()
-		if err := rd.f.limit.wait(ctx, rd.slice.Reader); err != nil {
-			return event.Page{}, rd.fail(KindCanceled, err)
-		}
-		waited := time.Since(queued)
-		// Only now: a token could run out while its request waits for a long pause to end.
-		token, err := rd.f.source.Token(ctx)
+		token, waited, err := rd.turn(ctx)
 		if err != nil {
-			return event.Page{}, rd.signInError(ctx, err)
+			return event.Page{}, err
 		}
 		told := Request{Stream: rd.row.Name, Reader: rd.slice.Reader, Page: rd.page, Method: http.MethodGet, Waited: waited, ClientRequestID: newGUID()}
 		got, err := rd.get(ctx, link, token, &told)
@@ -78,6 +81,32 @@ func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
 		told.Rows, told.Err = len(page.Records), err
 		rd.f.observe(told)
 		return page, err
+	}
+}
+
+// promptly is how soon after its turn has come a request must leave. The limiter's margin allows for that much.
+const promptly = 50 * time.Millisecond
+
+// turn waits until the next request may leave and gives the token to send it with. There is one already when the waiting
+// begins: signing in takes time, and those whose turn came meanwhile would leave all at once. A token that has run out during
+// the wait is replaced; if that took long, the turn is over, and the request waits for another one.
+func (rd *reader) turn(ctx context.Context) (token auth.Token, waited time.Duration, err error) {
+	if _, err = rd.f.source.Token(ctx); err != nil {
+		return token, 0, rd.signInError(ctx, err)
+	}
+	for again := false; ; again = true {
+		queued := time.Now()
+		if err := rd.f.limit.Wait(ctx, rd.slice.Class, rd.goesOn()); err != nil {
+			return token, waited, rd.fail(KindCanceled, err)
+		}
+		came := time.Now()
+		waited += came.Sub(queued)
+		if token, err = rd.f.source.Token(ctx); err != nil {
+			return token, waited, rd.signInError(ctx, err)
+		}
+		if again || time.Since(came) <= promptly {
+			return token, waited, nil
+		}
 	}
 }
 
@@ -104,23 +133,35 @@ func (rd *reader) get(ctx context.Context, link string, token auth.Token, told *
 	defer resp.Body.Close()
 	told.Status, told.RequestID, told.Diagnostic = resp.StatusCode, resp.Header.Get("Request-Id"), resp.Header.Get("X-Ms-Ags-Diagnostic")
 	got := reply{status: resp.StatusCode, header: resp.Header, date: rd.f.clock.heard(resp.Header), sent: sent}
-	limit := mostErrorBody
-	if got.status == http.StatusOK {
-		limit = mostBody
+	if got.status != http.StatusOK {
+		// A refusal's status says enough, whatever becomes of its body.
+		got.body, _ = io.ReadAll(io.LimitReader(resp.Body, mostErrorBody))
+		told.Bytes = len(got.body)
+		return got, nil
 	}
-	err = rd.readBody(resp.Body, resp.ContentLength, limit)
-	got.body, told.Bytes = rd.body, len(rd.body)
+	if rd.memory, err = rd.f.shared.hold(pageCtx); err != nil {
+		return reply{}, rd.noRoom(ctx)
+	}
+	err = rd.memory.read(resp.Body, resp.ContentLength)
+	got.body, told.Bytes = rd.memory.body, len(rd.memory.body)
 	switch {
-	case err == nil || got.status != http.StatusOK: // a refusal's status says enough, whatever became of its body
+	case err == nil:
 		return got, nil
 	case errors.Is(err, errBodyTooLarge):
 		return reply{}, rd.fail(KindTooLarge, fmt.Errorf("read body: over %d MiB: ask for a smaller page", mostBody>>20))
 	}
 	err = rd.transportError(ctx, err)
 	if broken, ok := errors.AsType[*SliceError](err); ok && broken.Kind == KindNetwork {
-		broken.Kind, broken.Err = KindTruncated, fmt.Errorf("read body: broken off after %d bytes: %w", len(rd.body), broken.Err)
+		broken.Kind, broken.Err = KindTruncated, fmt.Errorf("read body: broken off after %d bytes: %w", len(got.body), broken.Err)
 	}
 	return reply{}, err
+}
+
+func (rd *reader) noRoom(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return rd.fail(KindCanceled, ctx.Err())
+	}
+	return rd.fail(KindMemory, fmt.Errorf("read body: %d pages were in memory for %s, and none of them was handled", heldPages, rd.f.options.Timeout))
 }
 
 // paceRepeats makes a repeat of net/http's own pass the limiter, too: a GET whose connection was used before and breaks ahead
@@ -129,30 +170,29 @@ func (rd *reader) paceRepeats(ctx context.Context) context.Context {
 	tries := 0
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) {
 		if tries++; tries > 1 {
-			_ = rd.f.limit.wait(ctx, rd.slice.Reader) // its only error is ctx's, which ends the request anyway
+			_ = rd.f.limit.Wait(ctx, rd.slice.Class, true) // its only error is ctx's, which ends the request anyway
 		}
 	}})
 }
 
 var errBodyTooLarge = errors.New("body too large")
 
-// readBody reads all of body into rd.body, whose memory is used again. size is what the reply announces, -1 if nothing.
-func (rd *reader) readBody(body io.Reader, size int64, limit int) error {
+// read reads all of body into m.body, whose memory is used again. size is what the reply announces, -1 if nothing.
+func (m *pageMemory) read(body io.Reader, size int64) error {
 	// One byte more than the body, so that its end is seen without growing.
-	if want := int(min(size, int64(limit))) + 1; want > cap(rd.body) {
-		rd.body = make([]byte, 0, want)
+	if want := int(min(size, mostBody)) + 1; want > cap(m.body) {
+		m.body = make([]byte, 0, want)
 	}
-	rd.body = rd.body[:0]
+	m.body = m.body[:0]
 	for {
-		if len(rd.body) == cap(rd.body) {
-			grown := make([]byte, len(rd.body), max(64<<10, 2*cap(rd.body)))
-			copy(grown, rd.body)
-			rd.body = grown
+		if len(m.body) == cap(m.body) {
+			grown := make([]byte, len(m.body), max(64<<10, 2*cap(m.body)))
+			copy(grown, m.body)
+			m.body = grown
 		}
-		n, err := body.Read(rd.body[len(rd.body):cap(rd.body)])
-		rd.body = rd.body[:len(rd.body)+n]
-		if len(rd.body) > limit {
-			rd.body = rd.body[:limit]
+		n, err := body.Read(m.body[len(m.body):cap(m.body)])
+		m.body = m.body[:len(m.body)+n]
+		if len(m.body) > mostBody {
 			return errBodyTooLarge
 		}
 		if err == io.EOF {

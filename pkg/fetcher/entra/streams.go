@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/logferry/logferry/pkg/field"
 )
@@ -18,23 +19,31 @@ const (
 
 // Stream is one row of the table of what can be read: everything that differs between two kinds of records.
 type Stream struct {
-	Name       string   // "signins.interactive"
-	Path       string   // below the version: "auditLogs/signIns"
-	Version    string   // of the API, unless the configuration names one
-	NeedsBeta  bool     // v1.0 lacks the endpoint, or does not tell this kind of record from others
-	TimeMember string   // the member that the time line runs along: filtered on, and read from each record
-	Lower      operator // of the lower bound
-	Upper      operator // of the upper bound
-	BetaKind   string   // a clause of $filter that picks this kind of record, where beta can tell it; "" for none
-	OrderBy    string   // $orderby; "" leaves the order to the API, which reads newest first
-	Page       int      // $top, the most that the endpoint is known to give
-	Permission string   // application permissions that an administrator must consent to
-	Licence    string   // what the tenant needs
-	Later      bool     // known, but not offered yet: nothing has proved the row
-	Volatile   []string // members at a record's top level that say nothing new when they change: left out of the digest
+	Name       string        // "signins.interactive"
+	Path       string        // below the version: "auditLogs/signIns"
+	Version    string        // of the API, unless the configuration names one
+	NeedsBeta  bool          // v1.0 lacks the endpoint, or does not tell this kind of record from others
+	TimeMember string        // the member that the time line runs along: filtered on, and read from each record
+	Lower      operator      // of the lower bound
+	Upper      operator      // of the upper bound
+	BetaKind   string        // a clause of $filter that picks this kind of record, where beta can tell it; "" for none
+	OrderBy    string        // $orderby; "" leaves the order to the API, which reads newest first
+	Page       int           // $top, the most that the endpoint is known to give
+	Permission string        // application permissions that an administrator must consent to
+	Licence    string        // what the tenant needs
+	Retention  time.Duration // how long records are kept for the smallest licence that has them; 0: shortRetention
+	Later      bool          // known, but not offered yet: nothing has proved the row
+	Volatile   []string      // members at a record's top level that say nothing new when they change: left out of the digest
 
 	kind string // BetaKind if Version is beta: see in
 }
+
+// How long the service keeps records. Source:
+// https://learn.microsoft.com/en-us/entra/identity/monitoring-health/reference-reports-data-retention
+const (
+	day            = 24 * time.Hour
+	shortRetention = 7 * day // what every licence keeps
+)
 
 // operator is a comparison of OData's $filter. gt and lt are for endpoints that lack ge and le; their bounds are moved
 // by a second, so that the query still covers the slice.
@@ -66,21 +75,21 @@ var table = []Stream{
 	{Name: "audits", Path: "auditLogs/directoryAudits", Version: v1, TimeMember: "activityDateTime", Lower: ge, Upper: le, Page: 1000,
 		Permission: readLogs, Licence: "any"},
 	{Later: true, Name: "provisioning", Path: "auditLogs/provisioning", Version: v1, TimeMember: "activityDateTime", Lower: gt, Upper: lt, Page: 1000,
-		Permission: readLogs, Licence: premium},
+		Permission: readLogs, Licence: premium, Retention: 30 * day},
 	{Later: true, Name: "risk.detections", Path: "identityProtection/riskDetections", Version: v1, TimeMember: "lastUpdatedDateTime", Lower: ge, Upper: le, Page: 500,
-		Permission: "IdentityRiskEvent.Read.All", Licence: premium},
+		Permission: "IdentityRiskEvent.Read.All", Licence: premium, Retention: 30 * day},
 	{Later: true, Name: "risk.users", Path: "identityProtection/riskyUsers", Version: v1, TimeMember: "riskLastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
-		Permission: "IdentityRiskyUser.Read.All", Licence: "Microsoft Entra ID P2", Volatile: []string{"isProcessing"}},
+		Permission: "IdentityRiskyUser.Read.All", Licence: "Microsoft Entra ID P2", Retention: 90 * day, Volatile: []string{"isProcessing"}},
 	{Later: true, Name: "risk.serviceprincipals", Path: "identityProtection/riskyServicePrincipals", Version: v1, TimeMember: "riskLastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
-		Permission: "IdentityRiskyServicePrincipal.Read.All", Licence: workloadPlan, Volatile: []string{"isProcessing"}},
+		Permission: "IdentityRiskyServicePrincipal.Read.All", Licence: workloadPlan, Retention: 90 * day, Volatile: []string{"isProcessing"}},
 	{Later: true, Name: "risk.serviceprincipal_detections", Path: "identityProtection/servicePrincipalRiskDetections", Version: v1, TimeMember: "lastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
-		Permission: "IdentityRiskEvent.Read.All", Licence: workloadPlan},
+		Permission: "IdentityRiskEvent.Read.All", Licence: workloadPlan, Retention: 90 * day},
 	{Later: true, Name: "security.alerts", Path: "security/alerts_v2", Version: v1, TimeMember: "lastUpdateDateTime", Lower: ge, Upper: le, Page: 50,
 		Permission: "SecurityAlert.Read.All", Licence: defender},
 	{Later: true, Name: "security.incidents", Path: "security/incidents", Version: v1, TimeMember: "lastUpdateDateTime", Lower: ge, Upper: le, Page: 50,
 		Permission: "SecurityIncident.Read.All", Licence: defender},
 	{Later: true, Name: "attributes", Path: "auditLogs/customSecurityAttributeAudits", Version: beta, NeedsBeta: true, TimeMember: "activityDateTime", Lower: ge, Upper: le, Page: 100,
-		Permission: "CustomSecAttributeAuditLogs.Read.All", Licence: "any"},
+		Permission: "CustomSecAttributeAuditLogs.Read.All", Licence: "any", Retention: 30 * day},
 }
 
 // signIns is the row of one kind of sign-in. Only beta has signInEventTypes; v1.0 gives the interactive ones alone.
@@ -88,6 +97,7 @@ func signIns(name, kind string, needsBeta bool) Stream {
 	return Stream{
 		Name: name, Path: "auditLogs/signIns", Version: beta, NeedsBeta: needsBeta, TimeMember: "createdDateTime", Lower: ge, Upper: le, Page: 1000,
 		BetaKind: "signInEventTypes/any(t: t eq '" + kind + "')", Permission: readLogs, Licence: premium,
+		Retention: 30 * day,
 	}
 }
 
