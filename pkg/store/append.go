@@ -77,7 +77,7 @@ func (t *txn) append(c *event.PageCommit, r *request) (event.PageResult, error) 
 	name := []byte(c.Key.String())
 	seen := sub(t.tx, bucketSeen, name)
 	page.reset(seen, c.DigestVersion, &w.arena)
-	counts := t.classify(page, c)
+	counts := t.tell(page, c)
 	if counts.Journalled() > 0 {
 		if t.s.used+t.addedBytes() >= t.s.o.JournalMaxBytes {
 			return event.PageResult{}, ErrFull
@@ -92,11 +92,14 @@ func (t *txn) append(c *event.PageCommit, r *request) (event.PageResult, error) 
 	st.counts.Add(counts)
 	st.move(c.Moves)
 	res := event.PageResult{PageCounts: counts}
-	if !page.dirty {
+	if !page.dirty && len(w.order)+len(c.Minutes) == 0 {
 		return res, nil
 	}
 	r.durable = true
 	if err := t.keepSeen(page, st, seen); err != nil {
+		panic(err)
+	}
+	if err := t.setMinutes(st, c.Minutes); err != nil {
 		panic(err)
 	}
 	if len(w.order) > 0 {
@@ -115,20 +118,39 @@ func (t *txn) addedBytes() (n int64) {
 	return n
 }
 
-// classify tells the rows apart; w.order gets those to be journalled, in ascending time.
-func (t *txn) classify(page *seenPage, c *event.PageCommit) event.PageCounts {
+// tell counts the rows; w.order gets those to be journalled, in ascending time.
+func (t *txn) tell(page *seenPage, c *event.PageCommit) (counts event.PageCounts) {
 	w := &t.s.w
 	w.order = w.order[:0]
-	counts := event.PageCounts{Rows: uint64(len(c.Records) + c.Outside), Outside: uint64(c.Outside)}
+	if c.Force {
+		counts = t.force(c)
+	} else {
+		counts = t.classify(page, c)
+	}
+	// Rows of equal time keep the order of the page.
+	slices.SortFunc(w.order, func(a, b rowOrder) int {
+		return cmp.Or(cmp.Compare(a.sec, b.sec), cmp.Compare(a.nsec, b.nsec), cmp.Compare(a.row, b.row))
+	})
+	return counts
+}
+
+func rows(c *event.PageCommit) event.PageCounts {
+	return event.PageCounts{Rows: uint64(len(c.Records) + c.Outside), Outside: uint64(c.Outside)}
+}
+
+func orderOf(r *event.Record, row int) rowOrder {
+	return rowOrder{sec: r.Time.Unix(), nsec: int32(r.Time.Nanosecond()), row: int32(row)}
+}
+
+// classify tells the rows apart by what was seen.
+func (t *txn) classify(page *seenPage, c *event.PageCommit) event.PageCounts {
+	w := &t.s.w
+	counts := rows(c)
 	late := strings.HasPrefix(c.Slice.Reader, "reread/") // what other readers find new is not late but old
 	for i := range c.Records {
 		r := &c.Records[i]
-		at := rowOrder{sec: r.Time.Unix(), nsec: int32(r.Time.Nanosecond()), row: int32(i)}
-		minute := minuteOf(r.Time)
-		if r.Flags&event.FlagNoTime != 0 {
-			minute = timeless
-		}
-		switch page.row(minute, r.ID, r.Digest) {
+		at := orderOf(r, i)
+		switch page.row(minuteFor(r), r.ID, r.Digest) {
 		case classSeen:
 			counts.Seen++
 			continue
@@ -147,10 +169,6 @@ func (t *txn) classify(page *seenPage, c *event.PageCommit) event.PageCounts {
 		}
 		w.order = append(w.order, at)
 	}
-	// Rows of equal time keep the order of the page.
-	slices.SortFunc(w.order, func(a, b rowOrder) int {
-		return cmp.Or(cmp.Compare(a.sec, b.sec), cmp.Compare(a.nsec, b.nsec), cmp.Compare(a.row, b.row))
-	})
 	return counts
 }
 
@@ -176,6 +194,9 @@ func (t *txn) keepSeen(page *seenPage, st *stream, seen *bbolt.Bucket) (err erro
 		}
 		key := binary.BigEndian.AppendUint32(nil, m.minute)
 		count, sum := decodeMinute(minutes.Get(key))
+		if m.blank { // a minute that was forgotten is read anew: what is found again counts once
+			count, sum = 0, 0
+		}
 		if err := minutes.Put(key, encodeMinute(t.s.w.arena.take(minuteSize), count+m.count, sum+m.sum)); err != nil {
 			return fmt.Errorf("put minute: %w", err)
 		}
@@ -202,6 +223,9 @@ func (t *txn) journal(c *event.PageCommit, st *stream) (*event.Batch, error) {
 		}
 		if c.Uncertain {
 			r.Flags |= event.FlagUncertain
+		}
+		if resent(c) {
+			r.Flags |= event.FlagResent
 		}
 	}
 	h := header{seq: b.Seq, key: b.Key, slice: b.Slice, read: read}

@@ -58,7 +58,7 @@ func (s *Store) same(o *Store) error {
 	}
 	for key, st := range s.streams {
 		f := o.streams[key]
-		if f == nil || st.counts != f.counts || !slices.Equal(st.sinks, f.sinks) || !slices.Equal(st.cursors, f.cursors) {
+		if f == nil || st.counts != f.counts || !slices.Equal(st.sinks, f.sinks) || !slices.Equal(st.cursors, f.cursors) || !slices.Equal(st.marks, f.marks) {
 			return fmt.Errorf("stream %s: %+v, in the file %+v", key, st, f)
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/s2"
 
@@ -67,11 +69,19 @@ func FuzzValues(f *testing.F) {
 	st.sink("one").joined = 7
 	f.Add(st.appendCursors(nil))
 	f.Add(st.appendLedger(nil))
+	st.move(event.Moves{Marks: []event.Mark{{Kind: event.Gap, From: noon, To: noon.Add(time.Hour), Reason: "older than retention", At: noon}}})
+	st.addSkipped([]event.Mark{{Kind: event.Skipped, Reader: "one", From: noon, To: noon.Add(time.Minute)}})
+	f.Add(st.appendCursors(nil))
 	f.Add((&lane{pos: event.Position{Seq: 1, Index: 2}}).append(nil))
 	key := seqKey(1)
 	f.Add(seal(key, (&deadHead{letter: event.DeadLetter{Record: event.Record{Key: keyA}}}).append(nil)))
 	f.Fuzz(func(t *testing.T, v []byte) {
-		_ = (&stream{}).decodeCursors(v)
+		var a, b stream
+		if a.decodeCursors(v) == nil {
+			if err := b.decodeCursors(a.appendCursors(nil)); err != nil || !slices.Equal(a.cursors, b.cursors) || !slices.Equal(a.marks, b.marks) {
+				t.Errorf("%+v comes back as %+v: %v", a, b, err)
+			}
+		}
 		_ = (&stream{}).decodeLedger(v)
 		_, _ = decodeLane(v)
 		_, _, _ = decodeDead(key, v)

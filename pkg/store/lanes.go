@@ -95,6 +95,7 @@ func (t *txn) removeLane(sink, to string) {
 			*st.sink(to) = c
 		}
 		st.dropSink(sink)
+		st.renameMarks(sink, to)
 	}
 	if err := t.renameDead(sink, to); err != nil {
 		panic(err)
@@ -218,29 +219,6 @@ func (t *txn) keyOf(e *entry) event.StreamKey {
 		return t.s.numbered[e.stream].key
 	}
 	return t.numbered(e.stream).key
-}
-
-// SkipOldest moves a lane to the beginning of batch upTo; what it passes is counted as skipped. For when_full: skip_oldest.
-func (s *Store) SkipOldest(sink string, upTo uint64) error {
-	err := s.do(context.Background(), &request{durable: true, point: "step", apply: func(t *txn) error {
-		l := t.lane(sink)
-		if l == nil {
-			return ErrUnknownSink
-		}
-		to, err := t.normal(event.Position{Seq: min(upTo, t.nextSeq)})
-		if err != nil {
-			return err
-		}
-		t.skip(sink, l, t.between(l.pos, to))
-		if l.pos.Less(to) {
-			l.pos = to
-		}
-		return nil
-	}})
-	if err != nil {
-		return fmt.Errorf("skip records of lane %s: %w", sink, err)
-	}
-	return nil
 }
 
 func (t *txn) skip(sink string, l *lane, n map[event.StreamKey]uint64) {

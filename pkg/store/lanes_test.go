@@ -136,9 +136,7 @@ func TestLanesComeAndGo(t *testing.T) {
 	if err := s.Lanes([]string{"two"}, nil, []string{"uno"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SkipOldest("two", 99); err != nil {
-		t.Fatal(err)
-	}
+	skipTo(t, s, "two", 4)
 	if err := s.Lanes([]string{"three"}, nil, nil); err != nil {
 		t.Fatalf("a sink without pending records is removed silently: %v", err)
 	}
@@ -148,9 +146,7 @@ func TestLanesComeAndGo(t *testing.T) {
 func TestVerdictOnSkippedRecordsTakesThemBack(t *testing.T) {
 	s := withLanes(t, fastOptions(), "one")
 	appendPages(t, s, "a b c", "d")
-	if err := s.SkipOldest("one", 2); err != nil {
-		t.Fatal(err)
-	}
+	skipTo(t, s, "one", 2)
 	if err := s.Step(bg, event.LaneStep{Sink: "one", To: event.Position{Seq: 1, Index: 2}, Counts: delivered(2)}); err != nil {
 		t.Fatal(err)
 	}

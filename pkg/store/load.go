@@ -174,7 +174,7 @@ func entryOf(h *header, stream uint32, stored int) entry {
 func (s *Store) adds() error {
 	for _, st := range s.numbered {
 		c := &st.counts
-		if c.Rows != c.New+c.Updated+c.Seen+c.Suppressed+c.Outside {
+		if c.Rows != c.New+c.Updated+c.Seen+c.Suppressed+c.Outside+c.Resent {
 			return damaged("ledger of %s does not add up: %+v", st.key, *c)
 		}
 		for i := range st.sinks {

@@ -19,6 +19,7 @@ type stream struct {
 	counts  event.PageCounts
 	sinks   []sinkCount    // by name
 	cursors []event.Cursor // by reader
+	marks   []event.Mark   // see marks.go
 	floor   time.Time      // every reader is past it; zero: not known
 }
 
@@ -69,6 +70,9 @@ func (st *stream) move(m event.Moves) {
 	if !m.Floor.IsZero() {
 		st.floor = m.Floor.UTC().Round(0)
 	}
+	if m.Marks != nil {
+		st.setMarks(m.Marks)
+	}
 }
 
 func (st *stream) appendLedger(b []byte) []byte {
@@ -83,7 +87,7 @@ func (st *stream) appendLedger(b []byte) []byte {
 			b = binary.AppendUvarint(b, n)
 		}
 	}
-	return b
+	return binary.AppendUvarint(b, c.Resent) // behind the rest, because the first files had none
 }
 
 func (st *stream) decodeLedger(v []byte) error {
@@ -99,6 +103,9 @@ func (st *stream) decodeLedger(v []byte) error {
 			*p = r.uvarint()
 		}
 	}
+	if len(r.b) > 0 {
+		c.Resent = r.uvarint()
+	}
 	if r.err != nil {
 		return damaged("decode ledger of %s: %w", st.name, r.err)
 	}
@@ -113,7 +120,7 @@ func (st *stream) appendCursors(b []byte) []byte {
 		b = appendTime(appendTime(appendTime(b, c.Pos), c.End), c.Start)
 		b = binary.AppendVarint(b, int64(c.Slice))
 	}
-	return b
+	return appendMarks(b, st.marks)
 }
 
 func (st *stream) decodeCursors(v []byte) error {
@@ -124,6 +131,7 @@ func (st *stream) decodeCursors(v []byte) error {
 		c.Slice = event.Duration(r.varint())
 		st.cursors = append(st.cursors, c)
 	}
+	st.marks = r.marks()
 	if r.err != nil {
 		return damaged("decode cursors of %s: %w", st.name, r.err)
 	}

@@ -61,7 +61,7 @@ func (o Options) withDefaults() Options {
 		o.JournalMaxBytes = 8 << 30
 	}
 	if o.Retention <= 0 {
-		o.Retention = 7 * 24 * time.Hour
+		o.Retention = 31 * 24 * time.Hour
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -86,14 +86,26 @@ func (w *world) page() {
 	c.Outside, c.DropUpdates = w.r.IntN(3), w.r.IntN(4) == 0
 	c.Cursors = []event.Cursor{{Reader: "live", Pos: noon.Add(time.Duration(w.r.IntN(1000)) * time.Second)}}
 	want := event.PageCounts{Outside: uint64(c.Outside), Rows: uint64(c.Outside)}
+	switch w.r.IntN(8) {
+	case 0:
+		c.Force, c.Slice.Reader = true, "resend/one"
+	case 1:
+		c.Force, c.Slice.Reader = true, "verify"
+	}
 	for range w.r.IntN(30) {
 		id, digest := w.r.IntN(200), event.Digest(w.r.IntN(3))
 		name := fmt.Sprint(key.Stream, id)
 		c.Records = append(c.Records, rec(name, noon.Add(time.Duration(id)*7*time.Second), digest))
 		was, known := w.version[name]
-		w.version[name] = digest
+		if !c.Force {
+			w.version[name] = digest
+		}
 		want.Rows++
 		switch {
+		case c.Force && c.Slice.Reader == "verify":
+			want.New++
+		case c.Force:
+			want.Resent++
 		case !known:
 			want.New++
 		case was == digest:

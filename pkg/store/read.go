@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -60,8 +61,11 @@ func (s *Store) read(e entry, key event.StreamKey) (b *event.Batch, err error) {
 		}
 		return nil
 	})
-	var d *DamagedError
-	if b == nil && errors.As(err, &d) {
+	if errors.Is(err, errNoBatch) {
+		// The transaction that has deleted it may be committed and memory not know of it yet: the writer's next answer comes behind.
+		if err := s.do(context.Background(), &request{apply: func(*txn) error { return nil }}); err != nil {
+			return nil, err
+		}
 		if now, _, ok := s.next(e.seq); !ok || now.seq != e.seq {
 			return nil, nil
 		}
@@ -69,10 +73,12 @@ func (s *Store) read(e entry, key event.StreamKey) (b *event.Batch, err error) {
 	return b, err
 }
 
+var errNoBatch = errors.New("it is not there")
+
 func readBatch(tx *bbolt.Tx, seq uint64) (*event.Batch, error) {
 	bucket := tx.Bucket(bucketJournal).Bucket(seqKey(seq))
 	if bucket == nil {
-		return nil, errors.New("it is not there")
+		return nil, errNoBatch
 	}
 	h, data, err := decodeHeader(bucket.Get(batchKey))
 	if err != nil {
@@ -86,10 +92,13 @@ func readBatch(tx *bbolt.Tx, seq uint64) (*event.Batch, error) {
 
 // slice is the stretch of e's records in whole minutes: the seen ids are forgotten by the minute.
 func (e *entry) slice(key event.StreamKey) event.Slice {
-	return event.Slice{
-		Stream: key.Stream, Reader: recoveryReader(e),
-		From: time.Unix(int64(e.first)*60, 0).UTC(), To: time.Unix(int64(e.last)*60+60, 0).UTC(),
-	}
+	from, to := e.stretch()
+	return event.Slice{Stream: key.Stream, Reader: recoveryReader(e), From: from, To: to}
+}
+
+// stretch is that of e's records in whole minutes: [from, to).
+func (e *entry) stretch() (from, to time.Time) {
+	return time.Unix(int64(e.first)*60, 0).UTC(), time.Unix(int64(e.last)*60+60, 0).UTC()
 }
 
 // recoveryReader names the cursor of the reader that reads e's stretch again.

@@ -31,6 +31,14 @@ const (
 	classSeen
 )
 
+// minuteFor gives the minute that a record is kept under.
+func minuteFor(r *event.Record) uint32 {
+	if r.Flags&event.FlagNoTime != 0 {
+		return timeless
+	}
+	return minuteOf(r.Time)
+}
+
 func idHash(id string) uint64 { return xxhash.Sum64String(id) }
 
 // MinuteSum is what one record adds to the sum of its minute (see Minutes).
@@ -88,6 +96,7 @@ type seenMinute struct {
 	minute uint32
 	chunks []chunk
 	added  []seenEntry
+	blank  bool   // nothing of it was remembered
 	count  uint64 // records new in this minute
 	sum    uint64 // change of the minute's sum; wraps
 }
@@ -148,6 +157,7 @@ func (p *seenPage) minute(minute uint32) *seenMinute {
 		whole := (len(v) - 1) / entrySize * entrySize
 		m.chunks = append(m.chunks, chunk{num: binary.BigEndian.Uint16(k[4:]), version: v[0], entries: v[1 : 1+whole]})
 	}
+	m.blank = len(m.chunks) == 0
 	return m
 }
 

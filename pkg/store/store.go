@@ -24,7 +24,7 @@ import (
 // Options are what a Store is opened with. The zero value is usable.
 type Options struct {
 	JournalMaxBytes int64            // stored bytes at which the journal is full; 0: 8 GiB
-	Retention       time.Duration    // how long the counts per minute are kept; 0: 7 days
+	Retention       time.Duration    // how long the counts per minute are kept; 0: 31 days
 	NoSync          bool             // no fsync: for tests
 	Now             func() time.Time // nil: time.Now
 	// Crash is called at "append:before-commit", "append:after-commit", "step:before-commit" and "step:after-commit" of each
@@ -46,7 +46,7 @@ const formatVersion = 1
 var (
 	bucketMeta    = []byte("meta")    // "format", "lost", "tenant/CLOUD/CONFIGURED"
 	bucketJournal = []byte("journal") // seq u64 -> bucket with one value: header, compressed records (see codec.go)
-	bucketCursors = []byte("cursors") // stream -> floor and cursors
+	bucketCursors = []byte("cursors") // stream -> floor, cursors and marks
 	bucketSeen    = []byte("seen")    // stream -> bucket: minute u32, chunk u16 -> digest version, sorted (id hash, digest)
 	bucketMinutes = []byte("minutes") // stream -> bucket: minute u32 -> count, sum
 	bucketLanes   = []byte("lanes")   // sink -> position

@@ -332,9 +332,7 @@ func TestFull(t *testing.T) {
 	}
 	changed := s.Changed()
 	for _, sink := range []string{"one", "two"} {
-		if err := s.SkipOldest(sink, 2); err != nil {
-			t.Fatal(err)
-		}
+		skipTo(t, s, sink, 2)
 	}
 	<-changed
 	if s.Room() != 10 {

@@ -187,6 +187,7 @@ func (t *txn) save() (trimmed int, err error) {
 		t.stream(key)
 	}
 	for _, st := range t.streams {
+		st.dropMarks(t.s.o.Now().Add(-marksKept))
 		if err := t.putSealed(bucketLedger, st.name, st.appendLedger(nil)); err != nil {
 			return 0, err
 		}
