@@ -3,7 +3,6 @@ package timeline
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -11,34 +10,39 @@ import (
 	"github.com/logferry/logferry/pkg/field"
 )
 
-// New makes the line of a stream from its saved cursors. Without any it is the first run. lost is not zero when the state was
-// lost: then everything since that time is read again by a recovery reader.
-func New(stream string, cfg Config, now time.Time, saved []event.Cursor, lost time.Time) *Line {
+// New makes the line of a stream from its saved cursors and marks. Without cursors it is the first run. lost is not zero when
+// the state was lost: then everything since that time is read again by a recovery reader.
+func New(stream string, cfg Config, now time.Time, saved []event.Cursor, remembered []event.Mark, lost time.Time) *Line {
 	l := &Line{stream: stream, cfg: cfg, start: cfg.Start.Resolve(now)}
+	l.marks.all = slices.DeleteFunc(slices.Clone(remembered), func(m event.Mark) bool { return m.Kind == event.Skipped })
+	for _, m := range l.marks.all {
+		if m.Kind == event.Doubt {
+			l.doubts = l.doubts.with(stretch{m.From, m.To})
+		}
+	}
 	for _, c := range saved {
 		l.restore(c)
 	}
-	remembered := time.Time{} // what is older has been read, and its ids may be forgotten
+	known := time.Time{} // what is older has been read, and its ids may be forgotten
 	if l.find(Live) == nil {
 		l.begin(now, lost)
 	} else {
-		remembered = l.Floor()
+		known = l.Floor()
 		if at := cfg.Start.Resolve(now); !cfg.Start.At.IsZero() && at.Before(l.start) {
 			l.note("start is %s now, but this stream was begun at %s: start is for the first run, what is older is not read", at.Format(time.RFC3339), l.start.Format(time.RFC3339))
 		}
 	}
-	l.matchAges(now, remembered)
+	l.matchAges(now, known)
 	l.order()
 	return l
 }
 
 func (l *Line) begin(now, lost time.Time) {
-	live := &reader{name: Live, kind: Live, pos: second(now)}
-	l.readers = append(l.readers, live)
-	edge := live.pos.Add(-l.lookback())
+	edge := second(now).Add(-l.lookback())
+	l.add(&reader{name: Live, kind: Live, pos: edge, live: live{fresh: true}})
 	if !lost.IsZero() {
 		l.start = second(lost)
-		l.doubt(l.start, now)
+		l.doubt(l.start, now, now)
 		l.closed(Recovery, l.start, edge)
 		return
 	}
@@ -60,14 +64,24 @@ func (l *Line) restore(c event.Cursor) {
 		l.start = c.Start
 	}
 	if kind == Recovery {
-		l.doubt(r.pos, r.end)
+		l.doubt(r.pos, r.end, r.pos)
 	}
-	l.readers = append(l.readers, r)
+	l.add(r)
 }
 
-// matchAges makes the re-readers follow the configuration. A new one that begins before remembered finds records again that
+// add makes r one of the readers.
+func (l *Line) add(r *reader) *reader {
+	r.kept, r.born = r.pos, l.numbers
+	if r.kind == Live {
+		r.look = l.lookback()
+	}
+	l.readers = append(l.readers, r)
+	return r
+}
+
+// matchAges makes the re-readers follow the configuration. A new one that begins before known finds records again that
 // were shipped; it reads them all the same, because some may have appeared since, and that is what it was added for.
-func (l *Line) matchAges(now, remembered time.Time) {
+func (l *Line) matchAges(now, known time.Time) {
 	l.readers = slices.DeleteFunc(l.readers, func(r *reader) bool {
 		gone := r.kind == Reread && !slices.ContainsFunc(l.cfg.Reread, func(a field.Duration) bool { return a.Std() == r.age })
 		if gone {
@@ -82,12 +96,12 @@ func (l *Line) matchAges(now, remembered time.Time) {
 			continue
 		}
 		r := &reader{name: name, kind: Reread, age: age, pos: later(second(now.Add(-age)), l.start)}
-		if r.pos.Before(remembered) {
+		if r.pos.Before(known) {
 			l.note("%s is new: what it reads of %s to %s may have been shipped before and is marked uncertain",
-				name, r.pos.Format(time.RFC3339), remembered.Format(time.RFC3339))
-			l.doubt(r.pos, remembered)
+				name, r.pos.Format(time.RFC3339), known.Format(time.RFC3339))
+			l.doubt(r.pos, known, now)
 		}
-		l.readers = append(l.readers, r)
+		l.add(r)
 	}
 }
 
@@ -101,33 +115,11 @@ func (l *Line) closed(kind string, from, to time.Time) {
 		name = fmt.Sprintf("%s/%d", kind, from.Unix())
 	}
 	if r := l.find(name); r != nil { // the stretch was damaged again: what its reader has read of it is lost, too
-		r.end, r.back = later(r.end, to), from
-		if !r.busy {
+		r.end, r.back, r.born = later(r.end, to), from, l.numbers
+		if !r.busy() {
 			r.turnBack()
 		}
 		return
 	}
-	l.readers = append(l.readers, &reader{name: name, kind: kind, pos: from, end: to})
-}
-
-// turnBack moves a reader that is to begin again.
-func (r *reader) turnBack() {
-	if !r.back.IsZero() {
-		r.pos, r.back, r.saved = earlier(r.pos, r.back), time.Time{}, false
-	}
-}
-
-// order puts the readers in the order in which they are asked: live, the oldest re-reader first, what is to be caught up, backfill.
-func (l *Line) order() {
-	rank := map[string]int{Live: 0, Reread: 1, Recovery: 2, Catchup: 3, Backfill: 4}
-	sort.SliceStable(l.readers, func(i, j int) bool {
-		a, b := l.readers[i], l.readers[j]
-		if a.kind != b.kind {
-			return rank[a.kind] < rank[b.kind]
-		}
-		if a.age != b.age {
-			return a.age > b.age
-		}
-		return a.pos.Before(b.pos)
-	})
+	l.add(&reader{name: name, kind: kind, pos: from, end: to})
 }

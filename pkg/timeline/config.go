@@ -15,6 +15,8 @@ type Config struct {
 	Lookback field.Duration   `yaml:"lookback,omitempty"` // how far before its cursor live reads again
 	Reread   []field.Duration `yaml:"reread"`             // the ages at which a stretch is read once more; [] switches that off
 	Updates  string           `yaml:"updates,omitempty"`  // ship | drop: records that changed after they were shipped
+
+	Retention time.Duration `yaml:"-"` // how long the API keeps this stream's records for sure; 0: 7 days
 }
 
 // Default is what an empty block means.

@@ -12,7 +12,7 @@ import (
 func next(t *testing.T, l *Line, now time.Time, kind string) Job {
 	t.Helper()
 	for range 100 {
-		job, ok := l.Next(now)
+		job, ok := take(l, now)
 		if !ok {
 			break
 		}
@@ -32,11 +32,11 @@ func TestAStretchThatIsDamagedTwiceIsReadTwice(t *testing.T) {
 		"between two slices": func(l *Line) {
 			job := next(t, l, epoch, Recovery)
 			l.Apply(l.Finish(job, epoch, epoch), epoch, Outcome{Pages: 1})
-			l.Repair(from, to)
+			l.Repair(from, to, epoch)
 		},
 		"while a slice is read": func(l *Line) {
 			job := next(t, l, epoch, Recovery)
-			l.Repair(from, to)
+			l.Repair(from, to, epoch)
 			m := l.Finish(job, epoch, epoch)
 			if len(m.Cursors) != 1 || !m.Cursors[0].Pos.Equal(from) || m.Floor.After(from) {
 				t.Errorf("the slice under way saves %+v, floor %v", m.Cursors, m.Floor)
@@ -46,28 +46,28 @@ func TestAStretchThatIsDamagedTwiceIsReadTwice(t *testing.T) {
 		"while the last page is committed": func(l *Line) {
 			job := next(t, l, epoch, Recovery)
 			m := l.Finish(job, epoch, epoch)
-			l.Repair(from, to)
+			l.Repair(from, to, epoch)
 			l.Apply(m, epoch, Outcome{Pages: 1})
 		},
 		"while a slice fails": func(l *Line) {
 			job := next(t, l, epoch, Recovery)
 			l.Apply(l.Finish(job, epoch, epoch), epoch, Outcome{Pages: 1})
 			job = next(t, l, epoch, Recovery)
-			l.Repair(from, to)
+			l.Repair(from, to, epoch)
 			l.Fail(job, epoch, 0, false)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := New("audits", config(0), epoch, nil, time.Time{})
-			l.Repair(from, to)
+			l := New("audits", config(0), epoch, nil, nil, time.Time{})
+			l.Repair(from, to, epoch)
 			again(l)
-			cursors, _ := l.Unsaved()
+			unsaved, _ := l.Unsaved()
 			saved := false
-			for _, c := range cursors {
+			for _, c := range unsaved.Cursors {
 				saved = saved || c.Pos.Equal(from) && !c.End.Before(to)
 			}
 			if !saved {
-				t.Errorf("the second repair is not saved: %+v", cursors)
+				t.Errorf("the second repair is not saved: %+v", unsaved)
 			}
 			if job := next(t, l, epoch, Recovery); !job.Slice.From.Equal(from) {
 				t.Errorf("after the second damage %v is read, want it from %v on", job.Slice, from)
@@ -84,7 +84,7 @@ func TestAStreamThatFailsForDaysLeavesOneStretch(t *testing.T) {
 	gone := w.now
 	for w.now.Before(gone.Add(72 * time.Hour)) {
 		for {
-			job, ok := w.line.Next(w.now)
+			job, ok := take(w.line, w.now)
 			w.save()
 			if !ok {
 				break
@@ -119,7 +119,7 @@ func TestRereaderKeepsItsAge(t *testing.T) {
 		{Reader: Live, Pos: epoch, Start: epoch.Add(-1000 * time.Hour)},
 		{Reader: "reread/72h0m0s", Pos: epoch.Add(-73 * time.Hour), Slice: event.Duration(24 * time.Hour)},
 	}
-	l := New("audits", cfg, epoch, saved, time.Time{})
+	l := New("audits", cfg, epoch, saved, nil, time.Time{})
 	job := next(t, l, epoch.Add(48*time.Hour), Reread)
 	if m := l.Finish(job, epoch, epoch); m.Cursors[0].Pos.After(epoch.Add(-72 * time.Hour)) {
 		t.Errorf("the cursor moved to %v, younger than its age", epoch.Sub(m.Cursors[0].Pos))
@@ -154,11 +154,11 @@ func TestANewAgeDoubtsWhatIsForgotten(t *testing.T) {
 func TestAClosedReaderWaitsForItsEnd(t *testing.T) {
 	cfg := config(0)
 	cfg.Reread = nil
-	l := New("audits", cfg, epoch, nil, time.Time{})
-	l.Repair(epoch.Add(-time.Minute), epoch.Add(10*time.Minute))
+	l := New("audits", cfg, epoch, nil, nil, time.Time{})
+	l.Repair(epoch.Add(-time.Minute), epoch.Add(10*time.Minute), epoch)
 	n := 0
 	for now := epoch; now.Before(epoch.Add(12 * time.Minute)); now = now.Add(time.Second) {
-		if job, ok := l.Next(now); ok {
+		if job, ok := take(l, now); ok {
 			if job.reader.kind == Recovery {
 				n++
 			}
@@ -179,7 +179,7 @@ func TestARereaderAheadOfTheClockGoesBackToItsAge(t *testing.T) {
 	}
 	cfg := config(0)
 	cfg.Reread = []field.Duration{field.Duration(2 * time.Hour), field.Duration(24 * time.Hour)}
-	l := New("audits", cfg, epoch, saved, time.Time{})
+	l := New("audits", cfg, epoch, saved, nil, time.Time{})
 	next(t, l, epoch, Live)
 	want := map[string]time.Time{"reread/2h0m0s": epoch.Add(-2 * time.Hour), "reread/24h0m0s": epoch.Add(-10 * time.Hour)}
 	for _, r := range l.Readers() {

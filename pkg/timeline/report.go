@@ -23,7 +23,10 @@ func (l *Line) Readers() []Reader {
 	return all
 }
 
-// CompleteThrough is the time up to which all that the API showed has been read once.
+// Has tells whether there is a reader of that name.
+func (l *Line) Has(reader string) bool { return l.find(reader) != nil }
+
+// CompleteThrough is the time up to which all that the API showed has been read once, but for what is told of as a hole or a gap.
 func (l *Line) CompleteThrough() time.Time {
 	cursors := make([]event.Cursor, len(l.readers))
 	for i, r := range l.readers {
@@ -36,9 +39,16 @@ func (l *Line) CompleteThrough() time.Time {
 func CompleteThrough(cursors []event.Cursor) time.Time {
 	var through time.Time
 	for _, c := range cursors {
-		if !strings.HasPrefix(c.Reader, Reread+"/") && (through.IsZero() || c.Pos.Before(through)) {
+		kind, _, _ := strings.Cut(c.Reader, "/")
+		if kind != Reread && kind != Hole && (through.IsZero() || c.Pos.Before(through)) {
 			through = c.Pos
 		}
 	}
 	return through
+}
+
+// LookBack tells how far live looks back at the moment, and whether it trails at that age instead of reading up to now.
+func (l *Line) LookBack() (look time.Duration, trails bool) {
+	r := l.find(Live)
+	return r.look, r.trail
 }

@@ -1,0 +1,148 @@
+package timeline
+
+import (
+	"time"
+
+	"github.com/logferry/logferry/pkg/event"
+)
+
+// check brings the readers in line with the service's clock before one is chosen.
+func (l *Line) check(now time.Time) {
+	for _, r := range l.readers {
+		if r.busy() {
+			continue
+		}
+		l.setBack(r, now)
+		switch {
+		case r.kind == Live:
+			l.keepFresh(r, now)
+		case r.kind == Reread:
+			l.leaveOut(r, now)
+		default:
+			l.expire(r, now)
+		}
+	}
+	l.endOver()
+}
+
+// setBack moves a reader back that has got further than the service's clock allows: the clock was ahead for a while, and what
+// it has passed meanwhile it has not really read.
+func (l *Line) setBack(r *reader, now time.Time) {
+	limit := second(now)
+	if r.kind == Reread {
+		limit = later(second(now.Add(-r.age)), earlier(l.start, r.pos))
+	}
+	if !r.pos.After(limit.Add(clockSlack)) {
+		return
+	}
+	l.note("cursor of %s was at %s, ahead of the service's clock: set back to %s", r.name, r.pos.Format(time.RFC3339), limit.Format(time.RFC3339))
+	if r.kind == Reread {
+		l.doubt(limit, now, now)
+	}
+	r.pos, r.next, r.saved, r.done = limit, time.Time{}, false, nil
+	r.kept = earlier(r.kept, limit)
+}
+
+// leaveOut lets a re-reader that is behind the next older one's age go on at its own and leave the stretch to that one. The
+// oldest never does so: what it leaves out nobody reads. It only gives up what the API has deleted.
+func (l *Line) leaveOut(r *reader, now time.Time) {
+	older := l.older(r)
+	behind, to, why := now.Add(-l.cfg.keeps()), time.Time{}, "it was older than what the API keeps"
+	to = second(behind)
+	if older != nil {
+		behind, to, why = now.Add(-older.age), second(now.Add(-r.age)), "left to "+older.name+": it was behind that one's age"
+	}
+	if !r.pos.Before(behind) {
+		return
+	}
+	l.skipTo(r, to, now, why)
+}
+
+// skipTo lets a re-reader leave out what it has not read before to.
+func (l *Line) skipTo(r *reader, to, now time.Time, why string) {
+	read := r.done
+	for _, x := range l.readers {
+		if x.closed() { // what others are yet to read for the first time they read at this age
+			read = read.with(stretch{x.pos, x.end})
+		}
+	}
+	for _, part := range read.outside(stretch{r.pos, to}) {
+		l.mark(event.Uncovered, r.name, part, why, now)
+	}
+	l.note("%s is %s behind and leaves out what lies before %s: %s", r.name, now.Sub(r.pos).Round(time.Second), to.Format(time.RFC3339), why)
+	r.pos = to
+	l.settleAt(r)
+	r.saved = false
+}
+
+// older gives the re-reader of the next higher age.
+func (l *Line) older(r *reader) (older *reader) {
+	for _, x := range l.readers {
+		if x.kind == Reread && x.age > r.age && (older == nil || x.age < older.age) {
+			older = x
+		}
+	}
+	return older
+}
+
+// mostKept is the longest time that the API keeps records of any stream for any licence, as long as the operator does not know
+// better: what is asked for beyond it is surely gone.
+const mostKept = 30 * 24 * time.Hour
+
+// keeps is how long records may be had.
+func (c Config) keeps() time.Duration { return max(c.Retention, mostKept) }
+
+// expire gives up the part of a stretch that nobody has read and that the API has surely deleted.
+func (l *Line) expire(r *reader, now time.Time) {
+	l.clamp(r, second(now.Add(-l.cfg.keeps())), now, "it is older than what the API keeps")
+}
+
+// clamp gives up what a closed reader has not read before to.
+func (l *Line) clamp(r *reader, to, now time.Time, why string) {
+	to = earlier(to, r.end)
+	if !r.pos.Before(to) {
+		return
+	}
+	for _, part := range r.done.outside(stretch{r.pos, to}) {
+		l.mark(event.Gap, r.name, part, why, now)
+		l.note("a gap: %s gives up %s to %s, which nobody has read: %s", r.name, part.from.Format(time.RFC3339), part.to.Format(time.RFC3339), why)
+	}
+	r.pos = to
+	l.settleAt(r)
+	r.saved = false
+}
+
+// TooOld notes that the API refuses the job's lower bound because of its age: what lies before the retention that every licence
+// has is given up. Call it after Fail.
+func (l *Line) TooOld(job Job, now time.Time) {
+	r, to, why := job.reader, second(now.Add(-leastKept+time.Minute)), "the API refuses to go back that far"
+	switch {
+	case r.busy():
+		return
+	case r.closed():
+		l.clamp(r, to, now, why)
+	case r.kind == Reread && r.pos.Before(to):
+		l.skipTo(r, to, now, why)
+	}
+	r.next = time.Time{}
+	l.endOver()
+}
+
+// leastKept is how long the API keeps records without a licence.
+const leastKept = 7 * 24 * time.Hour
+
+// firstRead notes what was read for the first time when the API may have deleted a part of it.
+func (l *Line) firstRead(r *reader, read stretch, now time.Time) {
+	old := stretch{read.from, earlier(read.to, second(now.Add(-l.cfg.retention())))}
+	if !r.closed() || old.empty() {
+		return
+	}
+	l.mark(event.Gap, r.name, old, "it was read when older than "+l.cfg.retention().String()+": the API may have deleted some of it (retention tells what the licence keeps)", now)
+}
+
+func (c Config) retention() time.Duration {
+	if c.Retention > 0 {
+		return c.Retention
+	}
+	return leastKept
+}
