@@ -62,9 +62,9 @@ func printStatus(w io.Writer, st pipeline.Status, running bool) error {
 	for _, s := range st.Streams {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", s.Name, when(s.Through), since(st.Now, s.Through), s.Rows, s.New, s.Updated, s.Seen, s.Late)
 	}
-	fmt.Fprintln(t, "\nSINK\tPENDING\tOLDEST PENDING\tDELIVERED\tFILTERED\tDEAD\tDEAD LETTERS KEPT")
+	fmt.Fprintln(t, "\nSINK\tPENDING\tOLDEST PENDING\tDELIVERED\tFILTERED\tDEAD\tSKIPPED\tDEAD LETTERS KEPT")
 	for _, s := range st.Sinks {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\n", s.Name, s.Pending, when(s.Oldest), s.Delivered, s.Filtered, s.Dead, s.Letters)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\n", s.Name, s.Pending, when(s.Oldest), s.Delivered, s.Filtered, s.Dead, s.Skipped, s.Letters)
 	}
 	if err := t.Flush(); err != nil {
 		return err

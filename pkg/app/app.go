@@ -15,6 +15,7 @@ import (
 
 	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/store"
@@ -47,18 +48,23 @@ type App struct {
 	cfg      *config.Config
 	o        Options
 	log      *zap.Logger
+	idle     bool // no sink is made
 	store    *store.Store
 	metrics  *telemetry.Metrics
+	shared   *entra.Shared
 	pipeline *pipeline.Pipeline
 	closers  []func()
 }
 
 // New opens the state and makes all parts; nothing is sent yet. Errors that the user has to mend wrap ErrUsage.
-func New(cfg *config.Config, o Options) (*App, error) {
+func New(cfg *config.Config, o Options) (*App, error) { return newApp(cfg, o, false) }
+
+func newApp(cfg *config.Config, o Options, idle bool) (*App, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	a := &App{cfg: cfg, o: o, log: o.Log, metrics: telemetry.NewMetrics(o.Version)}
+	a := &App{cfg: cfg, o: o, log: o.Log, idle: idle, metrics: telemetry.NewMetrics(o.Version), shared: entra.NewShared()}
+	a.closers = append(a.closers, func() { _ = a.shared.Close() })
 	if err := a.build(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -76,11 +82,12 @@ func (a *App) build() error {
 		return err
 	}
 	po := pipeline.Options{
-		Journal: a.store, Normalizer: n, Log: a.log, Grace: a.cfg.State.ShutdownGrace.Std(), Crash: crash,
+		Journal: a.store, JournalBytes: int64(a.cfg.State.JournalMaxBytes), Normalizer: n, Log: a.log, Grace: a.cfg.State.ShutdownGrace.Std(), Crash: crash,
+		Remembered: Remembered, Idle: a.idle,
 		Lost: func(key event.StreamKey) time.Time { return lostSince(opened, key, time.Now()) },
 	}
 	for _, s := range a.cfg.Sources {
-		source, err := a.source(s)
+		source, err := a.source(s, !opened.Fresh)
 		if err != nil {
 			return fmt.Errorf("%w: source %s: %w", ErrUsage, s.Name, err)
 		}
@@ -105,7 +112,7 @@ func (a *App) open(crash func(string)) (store.Opened, error) {
 	var opened store.Opened
 	var err error
 	a.store, opened, err = store.Open(a.cfg.State.Dir, store.Options{
-		JournalMaxBytes: int64(a.cfg.State.JournalMaxBytes), Retention: Retention, NoSync: a.o.NoSync, Crash: crash,
+		JournalMaxBytes: int64(a.cfg.State.JournalMaxBytes), Retention: Remembered, NoSync: a.o.NoSync, Crash: crash,
 	})
 	if err != nil {
 		return opened, fmt.Errorf("%w: open state: %w", ErrUsage, err)
@@ -139,7 +146,7 @@ func lostSince(o store.Opened, key event.StreamKey, now time.Time) time.Time {
 
 // Run works until ctx ends.
 func (a *App) Run(ctx context.Context) error {
-	stop, err := a.serve()
+	stop, err := a.serve(ctx)
 	if err != nil {
 		return err
 	}
@@ -149,7 +156,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // Once reads and delivers what is there now, then ends. The error is ErrIncomplete when something is left.
 func (a *App) Once(ctx context.Context, patience time.Duration) (pipeline.Summary, error) {
-	stop, err := a.serve()
+	stop, err := a.serve(ctx)
 	if err != nil {
 		return pipeline.Summary{}, err
 	}
@@ -192,7 +199,7 @@ func (a *App) guard(ctx context.Context, work func(context.Context) error) error
 }
 
 // serve opens the admin endpoint and the control socket.
-func (a *App) serve() (stop func(), err error) {
+func (a *App) serve(ctx context.Context) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
 		for _, s := range stops {
@@ -207,12 +214,12 @@ func (a *App) serve() (stop func(), err error) {
 		a.log.Info("admin endpoint", zap.String("url", "http://"+l.Addr().String()))
 		stops = append(stops, telemetry.Serve(l, a.metrics.AdminHandler(a.Status)))
 	}
-	control, err := telemetry.Control(a.cfg.State.Dir, map[string]func() (any, error){
+	control, err := telemetry.Control(ctx, a.cfg.State.Dir, map[string]func() (any, error){
 		"status": func() (any, error) { return a.Status(), nil },
 		"dlq":    func() (any, error) { return Letters(a.store) },
-	})
+	}, a.orders())
 	if err != nil {
-		a.log.Warn("status and dlq cannot reach this process", zap.Error(err))
+		a.log.Warn("status, dlq, verify and resend cannot reach this process", zap.Error(err))
 	} else {
 		stops = append(stops, control)
 	}

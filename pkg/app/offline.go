@@ -106,7 +106,7 @@ func offline(cfg *config.Config) (*store.Store, error) {
 	if _, err := os.Stat(file); err != nil {
 		return nil, fmt.Errorf("%w: there is no state yet: %w", ErrUsage, err)
 	}
-	s, _, err := store.Open(cfg.State.Dir, store.Options{JournalMaxBytes: int64(cfg.State.JournalMaxBytes)})
+	s, _, err := store.Open(cfg.State.Dir, store.Options{JournalMaxBytes: int64(cfg.State.JournalMaxBytes), Retention: Remembered})
 	if err != nil {
 		return nil, fmt.Errorf("%w: open state: %w", ErrUsage, err)
 	}

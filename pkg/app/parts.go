@@ -3,9 +3,11 @@ package app
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/logferry/logferry/pkg/budget"
 	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra"
@@ -17,23 +19,30 @@ import (
 	"github.com/logferry/logferry/pkg/sink/syslog"
 )
 
-// source makes the reader of one tenant.
-func (a *App) source(s config.Source) (pipeline.Source, error) {
+// source makes the reader of one tenant. resumed says that another process may have read it just now.
+func (a *App) source(s config.Source, resumed bool) (pipeline.Source, error) {
 	names, err := s.Entra.Graph.StreamNames()
 	if err != nil {
 		return pipeline.Source{}, err
 	}
 	f, err := entra.New(s.Entra.Graph, entra.Options{
-		Transport: a.o.Transport, UserAgent: "logferry/" + a.o.Version, Observe: a.observe(s.Name),
+		Transport: a.o.Transport, UserAgent: "logferry/" + a.o.Version, Observe: a.observe(s.Name), Shared: a.shared, Resumed: resumed,
 	})
 	if err != nil {
 		return pipeline.Source{}, err
 	}
-	a.closers = append(a.closers, func() { _ = f.Close() })
+	interval := f.Budget().Interval
 	return pipeline.Source{
-		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now, Smaller: entra.HalveHint,
+		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now,
+		Smaller: entra.HalveHint, TooOld: entra.TooOld, Retention: f.Retention,
+		Spent:    func() pipeline.Spent { return spent(f.Budget()) },
+		Capacity: 1 / interval.Seconds(), Parallel: int(min(8, 4*time.Second/interval)),
 		Streams: names, Time: s.Entra.Time, DigestVersion: entra.DigestVersion,
 	}, nil
+}
+
+func spent(b budget.Stats) pipeline.Spent {
+	return pipeline.Spent{Requests: b.Granted, Waiting: b.Waiting, Paused: b.Paused, Throttled: b.Throttled, Until: b.PausedUntil}
 }
 
 // observe counts the requests to the API and, at level debug, tells of each.
@@ -57,6 +66,9 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 		return pipeline.Outlet{}, err
 	}
 	var cut tally
+	if a.idle {
+		return pipeline.Outlet{Name: s.Name, Sink: idle{}, Schema: schema, Wants: wants(s)}, nil
+	}
 	sink, err := a.sink(s, schema, func(key event.StreamKey, n int) {
 		a.metrics.Truncated(s.Name, n)
 		cut.add(key, n)
@@ -68,10 +80,14 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 		sink = a.o.Sink(s, sink)
 	}
 	return pipeline.Outlet{
-		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, Paused: s.Paused,
+		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, Paused: s.Paused, SkipOldest: s.SkipsOldest(),
 		Truncated: cut.take,
-		Wants:     func(key event.StreamKey) bool { return s.Wants(key.Stream) },
+		Wants:     wants(s),
 	}, nil
+}
+
+func wants(s config.Sink) func(event.StreamKey) bool {
+	return func(key event.StreamKey) bool { return s.Wants(key.Stream) }
 }
 
 func (a *App) sink(s config.Sink, schema event.Schema, truncated func(event.StreamKey, int)) (pipeline.Sink, error) {

@@ -32,8 +32,6 @@ func TestRestarts(t *testing.T) {
 			if rng.IntN(5) == 0 {
 				at += time.Duration(rng.Int64N(int64(30 * time.Minute)))
 			}
-			// A process knows nothing of the requests of the one before: one that starts within 2 s may send a sixth in 10 s.
-			at += 3 * time.Second
 			w.until(at)
 		}
 		w.start("one", "two")

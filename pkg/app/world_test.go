@@ -22,6 +22,7 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra/simulator"
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/retry"
 )
 
 // world is a simulated tenant, a state folder and receivers, all inside a synctest bubble: hours pass in milliseconds. The
@@ -181,11 +182,18 @@ type receiver struct {
 	down error                            // while not nil, every Send fails with it
 	says func(events []event.Event) error // what it says otherwise; nil: it takes everything
 	keep bool                             // the bodies, too
+	slow time.Duration                    // what each Send takes
 	got  []arrival
 	fail int // Sends refused
 }
 
-func (r *receiver) Send(_ context.Context, events []event.Event) error {
+func (r *receiver) Send(ctx context.Context, events []event.Event) error {
+	r.mu.Lock()
+	slow := r.slow
+	r.mu.Unlock()
+	if retry.Sleep(ctx, slow) != nil {
+		return ctx.Err()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.down != nil {
@@ -223,6 +231,13 @@ func (r *receiver) set(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.down = err
+}
+
+// pace sets what each Send takes from now on.
+func (r *receiver) pace(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.slow = d
 }
 
 func (r *receiver) arrived() []arrival {

@@ -50,9 +50,9 @@ type Entra struct {
 // Sink is one receiver: exactly one of the blocks below schema and streams.
 type Sink struct {
 	Name     string         `yaml:"name"`
-	Schema   Schema         `yaml:"schema,omitempty"`  // default ecs
-	Streams  []string       `yaml:"streams,omitempty"` // patterns; default all
-	WhenFull string         `yaml:"when_full,omitempty"`
+	Schema   Schema         `yaml:"schema,omitempty"`    // default ecs
+	Streams  []string       `yaml:"streams,omitempty"`   // patterns; default all
+	WhenFull string         `yaml:"when_full,omitempty"` // of the journal: wait (default) | skip_oldest
 	Paused   bool           `yaml:"paused,omitempty"`
 	Was      string         `yaml:"was,omitempty"` // the name that it had before
 	Splunk   *splunk.Config `yaml:"splunk,omitempty"`
@@ -228,8 +228,8 @@ func (s Sink) validate(schemas Schemas) []error {
 	if s.File != nil {
 		faults = append(faults, field.In("file", s.File.Validate()))
 	}
-	if s.WhenFull != "" && s.WhenFull != "wait" {
-		faults = append(faults, field.Errorf("when_full", "%q is not available in this version: wait (fetching waits, nothing is lost)", s.WhenFull))
+	if s.WhenFull != "" && s.WhenFull != "wait" && s.WhenFull != skipOldest {
+		faults = append(faults, field.Errorf("when_full", "%q is unknown: wait (fetching waits, nothing is lost) or skip_oldest (this sink loses its oldest records)", s.WhenFull))
 	}
 	if s.Was != "" && !namePattern.MatchString(s.Was) {
 		faults = append(faults, field.Errorf("was", "%q cannot be a sink's name", s.Was))
@@ -244,6 +244,11 @@ func (s Sink) validate(schemas Schemas) []error {
 	}
 	return faults
 }
+
+const skipOldest = "skip_oldest"
+
+// SkipsOldest tells whether the sink gives up its oldest records when the journal is full, where others make fetching wait.
+func (s Sink) SkipsOldest() bool { return s.WhenFull == skipOldest }
 
 // SchemaName is the schema's name, the default included.
 func (s Sink) SchemaName() string {

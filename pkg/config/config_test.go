@@ -82,7 +82,7 @@ func TestFaults(t *testing.T) {
       streams: [audits]
       auth: {client_id: 11111111-2222-3333-4444-555555555555, client_secret_file: /run/secrets/graph}
 sinks:`, 9, "source contoso reads audits"},
-		{"skip_oldest", "    stdout: {}", "    when_full: skip_oldest\n    stdout: {}", 9, "wait"},
+		{"when_full", "    stdout: {}", "    when_full: drop\n    stdout: {}", 9, "wait (fetching waits, nothing is lost) or skip_oldest"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := strings.Replace(minimal, tt.old, tt.new, 1)

@@ -137,6 +137,8 @@ func (m *memory) moved() (cursors, batches int) {
 	return len(m.cursors), len(m.batches)
 }
 
+func (m *memory) Marks(event.StreamKey) []event.Mark { return nil }
+
 func (m *memory) SaveCursors(event.StreamKey, event.Moves)       {}
 func (m *memory) Tenant(string, string) (string, bool)           { return "tid", !m.unknown }
 func (m *memory) SetTenant(string, string, string) error         { return nil }

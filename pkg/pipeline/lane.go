@@ -29,6 +29,7 @@ type lane struct {
 	state  condition
 	unread condition // of reading the journal
 	moved  time.Time // when the lane last got on
+	given  givenUp
 }
 
 // chunk is what one Send takes, with what was settled without the sink: filtered records and those that cannot be rendered.
@@ -112,6 +113,7 @@ func (l *lane) render(ctx context.Context) {
 	c, ok := l.take(ctx, at)
 	for ok {
 		added := l.p.ring.added.C()
+		at = l.jump(at)
 		e, batch, err := l.batch(at.Seq)
 		if err == nil && l.unread.Faults > 0 { // written by this goroutine alone
 			l.reading.Reset()
@@ -251,7 +253,7 @@ func (l *lane) fill(ctx context.Context, c *chunk, e *entry, b *event.Batch, ind
 	if c.begun.IsZero() {
 		c.begun = time.Now()
 	}
-	wanted := l.outlet.Wants == nil || l.outlet.Wants(b.Key)
+	wanted := l.outlet.wants(b.Key) && meantFor(b.Slice.Reader, l.outlet.Name)
 	if !wanted {
 		c.count(b.Key, event.SinkCounts{Filtered: uint64(len(b.Records) - index)})
 		c.to = event.Position{Seq: b.Seq + 1}

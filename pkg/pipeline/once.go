@@ -140,5 +140,10 @@ func (p *Pipeline) summary(before Status, read bool) Summary {
 			s.Complete = false
 		}
 	}
+	for _, l := range p.lanes {
+		l.mu.Lock()
+		s.Complete = s.Complete && l.given.all == 0
+		l.mu.Unlock()
+	}
 	return s
 }

@@ -43,11 +43,16 @@ type Journal interface {
 	Step(ctx context.Context, s event.LaneStep) error
 	SaveCursors(key event.StreamKey, m event.Moves)
 	Cursors(key event.StreamKey) []event.Cursor
+	Marks(key event.StreamKey) []event.Mark
 	Tenant(cloud, configured string) (tid string, ok bool)
 	SetTenant(cloud, configured, tid string) error
 	Room() int64
+	SkipOldest(sinks []string) ([]event.Skip, error)
 	Ledger() map[event.StreamKey]event.StreamLedger
 	LaneStates() []event.LaneState
+	Compare(key event.StreamKey, version uint8, records []event.Record) ([]event.Comparison, error)
+	Minutes(key event.StreamKey, from, to time.Time) ([]event.Minute, error)
+	Floor(key event.StreamKey) time.Time
 }
 
 // Source is one tenant read with one app registration.
@@ -58,9 +63,15 @@ type Source struct {
 	Fetcher  Fetcher
 	Identify func(ctx context.Context) (tid string, err error) // signs in and tells the tenant's GUID; afterwards Now is right
 	Now      func() time.Time                                  // the service's clock
-	Smaller  func(error) bool                                  // whether a smaller slice may help against this error
 	Streams  []string
 	Time     timeline.Config
+
+	Smaller   func(error) bool                  // whether a smaller slice may help against this error; nil: never
+	TooOld    func(error) bool                  // whether the API refuses the slice because it lies too far back; nil: never
+	Retention func(stream string) time.Duration // how long the API keeps the stream's records for sure; nil: as timeline has it
+	Capacity  float64                           // requests per second that the budget allows; 0: unknown
+	Spent     func() Spent                      // how that is used; nil: unknown
+	Parallel  int                               // slices of a catch-up or backfill read at once; 0: 2
 
 	DigestVersion uint8
 }
@@ -72,23 +83,30 @@ type Outlet struct {
 	Schema event.Schema
 	Wants  func(event.StreamKey) bool // which streams; nil: all
 	Paused bool                       // keeps its place and sends nothing
+	// SkipOldest has it give up its oldest records when the journal is full; otherwise fetching waits for it.
+	SkipOldest bool
 
 	// Truncated gives how many delivered events the sink has cut to its receiver's limit since the last call; nil: it never does.
 	Truncated func() map[event.StreamKey]int
 }
 
+func (o *Outlet) wants(key event.StreamKey) bool { return o.Wants == nil || o.Wants(key) }
+
 // Options are what a Pipeline is made of.
 type Options struct {
-	Journal    Journal
-	Normalizer Normalizer
-	Sources    []Source
-	Outlets    []Outlet
-	Log        *zap.Logger
-	Workers    int                             // slices read at once per source; default 4
-	Ring       int                             // bytes of recent batches kept in memory; default 8 MiB
-	Grace      time.Duration                   // for the lanes at shutdown; default 20s
-	Lost       func(event.StreamKey) time.Time // after a loss of state: where to begin again; zero: nothing was lost
-	Crash      func(point string)              // test hook; nil in production
+	Journal Journal
+	// JournalBytes is the journal's Room when it is empty; 0: not known, then nothing is said before it is full.
+	JournalBytes int64
+	Normalizer   Normalizer
+	Sources      []Source
+	Outlets      []Outlet
+	Log          *zap.Logger
+	Ring         int                             // bytes of recent batches kept in memory; default 8 MiB
+	Grace        time.Duration                   // for the lanes at shutdown; default 20s
+	Lost         func(event.StreamKey) time.Time // after a loss of state: where to begin again; zero: nothing was lost
+	Remembered   time.Duration                   // how long the journal keeps its counts per minute; 0: for ever
+	Idle         bool                            // Run is never called, only orders are carried out: no sink takes anything
+	Crash        func(point string)              // test hook; nil in production
 }
 
 // Pipeline is the running whole.
@@ -99,7 +117,8 @@ type Pipeline struct {
 	sources []*source
 	lanes   []*lane
 	started time.Time
-	room    *signal       // lanes have made room
+	room    *signal // lanes have made room
+	full    *fullness
 	fetched chan struct{} // closed when nothing more will be journalled
 }
 
@@ -110,9 +129,6 @@ func New(o Options) (*Pipeline, error) {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
-	}
-	if o.Workers <= 0 {
-		o.Workers = 4
 	}
 	if o.Ring <= 0 {
 		o.Ring = 8 << 20
@@ -129,7 +145,9 @@ func New(o Options) (*Pipeline, error) {
 	p := &Pipeline{o: o, log: o.Log, room: newSignal(), fetched: make(chan struct{}), started: time.Now()}
 	p.ring = newRing(o.Ring, sharedSchemas(o.Outlets))
 	for i := range o.Sources {
-		p.sources = append(p.sources, newSource(p, &o.Sources[i]))
+		s := newSource(p, &o.Sources[i])
+		s.delay = time.Duration(i) * min(startEvery, s.Time.Poll.Std()/time.Duration(len(o.Sources)))
+		p.sources = append(p.sources, s)
 	}
 	places := map[string]event.Position{}
 	for _, l := range o.Journal.LaneStates() {
@@ -142,8 +160,12 @@ func New(o Options) (*Pipeline, error) {
 		}
 		p.lanes = append(p.lanes, newLane(p, &o.Outlets[i], at))
 	}
+	p.full = newFullness(&o)
 	return p, nil
 }
+
+// startEvery is the time between the starts of two sources: thousands are spread over a poll, a handful starts at once.
+const startEvery = 50 * time.Millisecond
 
 // sharedSchemas gives the schemas that more than one sink wants: their renderings are worth keeping.
 func sharedSchemas(outlets []Outlet) map[event.Schema]bool {
@@ -192,6 +214,7 @@ func (p *Pipeline) work(fetching, sending context.Context) error {
 	for _, l := range p.lanes {
 		lanes.Go(func() { l.run(sending) })
 	}
+	fetchers.Go(func() { p.watchRoom(fetching) })
 	<-fetching.Done()
 	fetchers.Wait()
 	close(p.fetched)

@@ -17,25 +17,26 @@ import (
 // source reads the streams of one tenant: one goroutine that chooses slices, and one for each slice being read.
 type source struct {
 	*Source
-	p    *Pipeline
-	log  *zap.Logger
-	wake chan struct{} // a slice has ended
+	p     *Pipeline
+	log   *zap.Logger
+	wake  chan struct{} // a slice has ended
+	delay time.Duration // before the first request: thousands of tenants must not start at once
 
 	mu      sync.Mutex
 	state   condition // of the sign-in, before the streams are known
 	streams []*stream
-	turn    int  // the stream that is asked first next time
-	running int  // slices being read
+	turn    int  // the stream that is asked first among equals next time
 	once    bool // run --once
 }
 
 // stream is the state of one stream of the source; the source's mutex guards it.
 type stream struct {
-	key    event.StreamKey
-	line   *timeline.Line
-	faulty map[string]*trouble // readers whose last slice failed: one that works must not hide another that never does
-	last   time.Time           // time of the newest record read
-	moved  time.Time           // when a page was journalled last, by the machine's clock
+	key     event.StreamKey
+	line    *timeline.Line
+	running [event.Classes]int  // slices being read
+	faulty  map[string]*trouble // readers whose last slice failed: one that works must not hide another that never does
+	last    time.Time           // time of the newest record read
+	moved   time.Time           // when a page was journalled last, by the machine's clock
 }
 
 func newSource(p *Pipeline, s *Source) *source {
@@ -46,6 +47,9 @@ func (s *source) run(ctx context.Context) {
 	tid, known := s.p.o.Journal.Tenant(s.Cloud, s.Tenant)
 	if known {
 		s.open(tid) // status can tell how far they are while the sign-in is not to be had
+	}
+	if retry.Sleep(ctx, s.delay) != nil {
+		return
 	}
 	// Signing in also tells the service's time. The machine's own may be wrong by any amount: cursors must not be judged by it.
 	tid, err := s.signIn(ctx, known)
@@ -58,6 +62,7 @@ func (s *source) run(ctx context.Context) {
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	for ctx.Err() == nil {
+		s.p.makeRoom()
 		room := s.p.room.C() // before next looks for room: what is made in between must not be missed
 		st, job, due, ok := s.next()
 		if ok {
@@ -106,7 +111,11 @@ func (s *source) open(tid string) {
 	for _, name := range s.Streams {
 		key := event.StreamKey{Cloud: s.Cloud, Tenant: tid, Stream: name}
 		st := &stream{key: key, faulty: map[string]*trouble{}, moved: time.Now()}
-		st.line = timeline.New(name, s.Time, now, s.p.o.Journal.Cursors(key), s.p.o.Lost(key))
+		cfg := s.Time
+		if s.Retention != nil {
+			cfg.Retention = s.Retention(name)
+		}
+		st.line = timeline.New(name, cfg, now, s.p.o.Journal.Cursors(key), s.p.o.Journal.Marks(key), s.p.o.Lost(key))
 		if s.once {
 			st.line.Drain()
 		}
@@ -115,42 +124,73 @@ func (s *source) open(tid string) {
 	}
 }
 
-// save hands over cursors that the line has made or set itself, and reports what it has to say.
+// save hands over what the line has made or set itself, and reports what it has to say.
 func (s *source) save(st *stream) {
-	if cursors, removed := st.line.Unsaved(); len(cursors)+len(removed) > 0 {
-		s.p.o.Journal.SaveCursors(st.key, event.Moves{Cursors: cursors, Remove: removed, Floor: st.line.Floor()})
+	if moves, ok := st.line.Unsaved(); ok {
+		s.p.o.Journal.SaveCursors(st.key, moves)
 	}
 	for _, note := range st.line.Notes() {
 		s.log.Warn(note, zap.String("stream", st.key.Stream))
 	}
 }
 
-// next chooses a slice that is due, the streams taking turns; else it tells when one may be.
+// slots is how many slices of a class are read of one stream at once. The budget decides whose request goes next among those
+// that wait for it, so each class needs one that waits while another is being answered; and a stream whose requests hang must
+// not take what others need.
+func (s *source) slots(class event.Class) int {
+	switch class {
+	case event.ClassLive:
+		return 1
+	case event.ClassCatchup, event.ClassBackfill:
+		return max(2, s.Parallel)
+	}
+	return 2
+}
+
+// next chooses a slice that is due; else it tells when one may be.
 func (s *source) next() (*stream, timeline.Job, time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.Now()
-	var due time.Time
-	switch {
-	case s.running >= s.p.o.Workers:
-		return nil, timeline.Job{}, now.Add(time.Minute), false
-	case s.p.o.Journal.Room() <= 0:
+	if s.p.o.Journal.Room() <= 0 {
 		return nil, timeline.Job{}, now.Add(lookForRoom), false
 	}
-	for i := range s.streams {
-		st := s.streams[(s.turn+i)%len(s.streams)]
-		job, ok := st.line.Next(now)
-		s.save(st)
-		if ok {
-			s.turn = (s.turn + i + 1) % len(s.streams)
-			s.running++
-			return st, job, time.Time{}, true
+	for class := range event.Classes {
+		if st := s.mostUrgent(now, class); st != nil {
+			job, ok := st.line.Take(now, class)
+			s.save(st)
+			if ok {
+				st.running[class]++
+				return st, job, time.Time{}, true
+			}
 		}
-		if d := st.line.Due(now); !d.IsZero() && (due.IsZero() || d.Before(due)) {
+	}
+	var due time.Time
+	for _, st := range s.streams {
+		s.save(st)
+		if d := st.line.Due(now); d.After(now) && (due.IsZero() || d.Before(due)) {
 			due = d
 		}
 	}
 	return nil, timeline.Job{}, due, false
+}
+
+// mostUrgent gives the stream whose reader of the class goes first; equals take turns.
+func (s *source) mostUrgent(now time.Time, class event.Class) (first *stream) {
+	var most time.Duration
+	for i := range s.streams {
+		st := s.streams[(s.turn+i)%len(s.streams)]
+		if st.running[class] >= s.slots(class) {
+			continue
+		}
+		if rank, ok := st.line.Wants(now, class); ok && (first == nil || rank > most) {
+			first, most = st, rank
+		}
+	}
+	if first != nil {
+		s.turn++
+	}
+	return first
 }
 
 // wait rests until due, the end of a slice, room in a journal that was full, or the end of ctx.
@@ -177,11 +217,12 @@ func (s *source) read(ctx context.Context, st *stream, job timeline.Job) {
 	moves, outcome, err := s.pages(ctx, st, job)
 	now := s.Now()
 	s.mu.Lock()
-	s.running--
+	st.running[job.Slice.Class]--
 	switch {
 	case err == nil:
+		timeline.Share(s.Capacity, s.lines())
 		st.line.Apply(moves, now, outcome)
-		delete(st.faulty, job.Slice.Reader)
+		st.well(job.Slice.Reader)
 	case ctx.Err() != nil:
 		st.line.Fail(job, now, 0, false)
 	default:
@@ -194,12 +235,29 @@ func (s *source) read(ctx context.Context, st *stream, job timeline.Job) {
 	}
 }
 
+func (s *source) lines() []*timeline.Line {
+	lines := make([]*timeline.Line, len(s.streams))
+	for i, st := range s.streams {
+		lines[i] = st.line
+	}
+	return lines
+}
+
 func (s *source) failed(st *stream, job timeline.Job, err error, now time.Time) {
 	reader := job.Slice.Reader
 	trouble := st.trouble(reader)
 	pause := trouble.pacer.Next(err)
 	trouble.fail(err, now)
-	st.line.Fail(job, now, pause, s.Smaller != nil && s.Smaller(err))
+	hinted := s.Smaller != nil && s.Smaller(err)
+	// Whatever is wrong, a smaller slice is no worse, and may be what the service can still answer.
+	smaller := hinted || !trouble.Blocked && trouble.Faults%halveEvery == 0
+	if st.line.Fail(job, now, pause, smaller) && hinted {
+		trouble.pacer.Reset()
+		st.line.Hasten(job, now, time.Second)
+	}
+	if s.TooOld != nil && s.TooOld(err) {
+		st.line.TooOld(job, now)
+	}
 	level := s.log.Warn
 	if trouble.Blocked {
 		level = s.log.Error
@@ -210,6 +268,9 @@ func (s *source) failed(st *stream, job timeline.Job, err error, now time.Time) 
 	level("reading a slice failed, it stays open", zap.String("stream", st.key.Stream), zap.String("reader", job.Slice.Reader),
 		zap.Stringer("slice", job.Slice), zap.Error(err), zap.Bool("blocked", trouble.Blocked), zap.Duration("pause", pause))
 }
+
+// halveEvery is how many failures in a row make a slice smaller, whatever they are.
+const halveEvery = 3
 
 // pages reads the pages of a slice into the journal; the last one carries the reader's move.
 func (s *source) pages(ctx context.Context, st *stream, job timeline.Job) (timeline.Moves, timeline.Outcome, error) {
@@ -238,7 +299,7 @@ func (s *source) pages(ctx context.Context, st *stream, job timeline.Job) (timel
 			commit.Moves = moves.Moves
 		}
 		// What is in hand is journalled even when the process is told to stop.
-		if err := s.journal(context.WithoutCancel(ctx), st, commit); err != nil {
+		if err := s.journal(context.WithoutCancel(ctx), st, job, commit); err != nil {
 			return moves, outcome, err
 		}
 		if !last {
@@ -278,8 +339,11 @@ func (s *source) commit(st *stream, job timeline.Job, page event.Page) event.Pag
 }
 
 // journal commits a page and hands what was new to the lanes.
-func (s *source) journal(ctx context.Context, st *stream, c event.PageCommit) error {
+func (s *source) journal(ctx context.Context, st *stream, job timeline.Job, c event.PageCommit) error {
 	res, err := s.p.o.Journal.Append(ctx, c)
+	if err != nil && s.p.makeRoom() { // another slice has filled the journal meanwhile
+		res, err = s.p.o.Journal.Append(ctx, c)
+	}
 	if err != nil {
 		return fmt.Errorf("journal page: %w", err)
 	}
@@ -288,6 +352,11 @@ func (s *source) journal(ctx context.Context, st *stream, c event.PageCommit) er
 	if res.Batch != nil {
 		if newest := res.Batch.Records[len(res.Batch.Records)-1].Time; newest.After(st.last) {
 			st.last = newest
+		}
+		for i := range res.Batch.Records {
+			if r := &res.Batch.Records[i]; r.Flags == 0 {
+				st.line.Found(job, r.Time)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -310,6 +379,7 @@ func (s *source) waitForRoom(ctx context.Context) error {
 	look := time.NewTicker(lookForRoom)
 	defer look.Stop()
 	for {
+		s.p.makeRoom()
 		room := s.p.room.C()
 		if s.p.o.Journal.Room() > 0 {
 			return ctx.Err()
@@ -333,7 +403,7 @@ func (s *source) repair(key event.StreamKey, slice event.Slice) bool {
 			if to.IsZero() {
 				to = s.Now()
 			}
-			st.line.Repair(slice.From, to)
+			st.line.Repair(slice.From, to, s.Now())
 			s.save(st)
 			return true
 		}

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -13,9 +15,11 @@ import (
 type Status struct {
 	Started time.Time      `json:"started"`
 	Now     time.Time      `json:"now"`
+	Sources []SourceStatus `json:"sources,omitempty"`
 	Streams []StreamStatus `json:"streams"`
 	Sinks   []SinkStatus   `json:"sinks"`
-	Room    int64          `json:"journal_room_bytes"` // free space of the journal; 0 or less: fetching waits
+	Room    int64          `json:"journal_room_bytes"`       // free space of the journal; 0 or less: fetching waits
+	FullIn  event.Duration `json:"journal_full_in,omitzero"` // when the journal is full if it goes on growing as now; zero: it does not grow, or is full
 	Faults  []Fault        `json:"faults,omitempty"`
 }
 
@@ -35,7 +39,34 @@ type StreamStatus struct {
 	Through time.Time         `json:"complete_through"` // up to here all that the API showed has been read once
 	Last    time.Time         `json:"last_record,omitzero"`
 	Readers []timeline.Reader `json:"readers"`
+	// Marks are stretches with something to know: gaps, passes that were left out, what a sink has skipped.
+	Marks    []event.Mark  `json:"marks,omitempty"`
+	LookBack time.Duration `json:"look_back_ns,omitzero"` // of live now; less than configured under load
+	Trails   bool          `json:"trails,omitempty"`      // live reads everything once, at the age of its look-back
+	Rate     float64       `json:"records_per_second"`    // as live sees it; a moving average
+	Lateness Lateness      `json:"lateness"`
 	event.PageCounts
+}
+
+// Lateness tells how late the API has shown records since the start: how many by each bound.
+type Lateness = timeline.Lateness
+
+// SourceStatus is the budget of one source.
+type SourceStatus struct {
+	Name     string  `json:"name"`
+	Capacity float64 `json:"capacity_requests_per_second"`
+	Demand   float64 `json:"demand_requests_per_second"` // that all configured passes take at least
+	Apps     int     `json:"app_registrations_needed"`
+	Spent    Spent   `json:"spent"`
+}
+
+// Spent is how a budget is used.
+type Spent struct {
+	Requests  [event.Classes]uint64 `json:"requests"` // granted since the start, by class
+	Waiting   [event.Classes]int    `json:"waiting"`
+	Paused    time.Duration         `json:"paused_ns"` // because the service asked for it
+	Throttled uint64                `json:"throttled"` // replies that asked for a pause
+	Until     time.Time             `json:"paused_until,omitzero"`
 }
 
 // SinkStatus is one sink.
@@ -55,7 +86,7 @@ func (p *Pipeline) Status() Status {
 	st := Status{Started: p.started, Now: time.Now(), Room: p.o.Journal.Room()}
 	names := map[event.StreamKey]string{}
 	for _, s := range p.sources {
-		st.Streams, st.Faults = s.report(st.Streams, st.Faults, ledger, names)
+		s.report(&st, ledger, names)
 	}
 	// Streams that are in the state file but in no source any more still count in the ledger.
 	for key, l := range ledger {
@@ -64,9 +95,6 @@ func (p *Pipeline) Status() Status {
 		}
 	}
 	slices.SortFunc(st.Streams, func(a, b StreamStatus) int { return cmp.Compare(a.Name, b.Name) })
-	if st.Room <= 0 {
-		st.Faults = append(st.Faults, Fault{Part: "journal", Err: "the journal is full: fetching waits until a sink has taken what is pending", Since: st.Now})
-	}
 	states := map[string]event.LaneState{}
 	for _, l := range p.o.Journal.LaneStates() {
 		states[l.Sink] = l
@@ -83,23 +111,65 @@ func (p *Pipeline) Status() Status {
 		st.Faults = l.unread.report(st.Faults, "journal of sink "+l.outlet.Name)
 		l.mu.Unlock()
 	}
+	p.reportRoom(&st)
 	return st
 }
 
-func (s *source) report(streams []StreamStatus, faults []Fault, ledger map[event.StreamKey]event.StreamLedger, names map[event.StreamKey]string) ([]StreamStatus, []Fault) {
+func (s *source) report(st *Status, ledger map[event.StreamKey]event.StreamLedger, names map[event.StreamKey]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	faults = s.state.report(faults, "source "+s.Name)
-	for _, st := range s.streams {
-		name := s.Name + "/" + st.key.Stream
-		names[st.key] = name
-		streams = append(streams, StreamStatus{
-			Name: name, Key: st.key.String(), Through: st.line.CompleteThrough(), Last: st.last,
-			Readers: st.line.Readers(), PageCounts: ledger[st.key].PageCounts,
+	st.Faults = s.state.report(st.Faults, "source "+s.Name)
+	for _, x := range s.streams {
+		name := s.Name + "/" + x.key.Stream
+		names[x.key] = name
+		look, trails := x.line.LookBack()
+		st.Streams = append(st.Streams, StreamStatus{
+			Name: name, Key: x.key.String(), Through: x.line.CompleteThrough(), Last: x.last, Readers: x.line.Readers(),
+			Marks: append(x.line.Marks(), skipped(s.p.o.Journal.Marks(x.key))...), LookBack: look, Trails: trails, Rate: x.line.Rate(),
+			Lateness: x.line.Lateness(), PageCounts: ledger[x.key].PageCounts,
 		})
-		faults = st.state().report(faults, "stream "+name)
+		st.Faults = x.state().report(st.Faults, "stream "+name)
+		for _, hole := range x.line.Holes() {
+			st.Faults = append(st.Faults, Fault{Part: "stream " + name, Err: hole.String(), Since: hole.Since})
+		}
 	}
-	return streams, faults
+	st.Sources = append(st.Sources, s.budget(&st.Faults))
+}
+
+// skipped gives the marks that are the state file's own.
+func skipped(marks []event.Mark) []event.Mark {
+	return slices.DeleteFunc(marks, func(m event.Mark) bool { return m.Kind != event.Skipped })
+}
+
+// budget tells how the budget is used, and forecasts. The source's mutex is held.
+func (s *source) budget(faults *[]Fault) SourceStatus {
+	st := SourceStatus{Name: s.Name, Capacity: s.Capacity, Apps: 1}
+	if s.Spent != nil {
+		st.Spent = s.Spent()
+	}
+	var left time.Time
+	for _, x := range s.streams {
+		st.Demand += x.line.Demand()
+		left = later(left, x.line.LeftOut())
+	}
+	if s.Capacity > 0 {
+		st.Apps = max(1, int(math.Ceil(st.Demand/s.Capacity)))
+	}
+	if now := s.Now(); st.Apps > 1 && now.Sub(left) < day {
+		*faults = append(*faults, Fault{Part: "source " + s.Name, Since: left, Err: fmt.Sprintf(
+			"this tenant exceeds one app registration; it needs %d: all configured passes take %.2f requests a second, the budget has %.2f, and stretches get fewer passes than configured (more sources with an app of their own for some of the streams, or fewer ages under reread)",
+			st.Apps, st.Demand, s.Capacity)})
+	}
+	return st
+}
+
+const day = 24 * time.Hour
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (c condition) report(faults []Fault, part string) []Fault {

@@ -42,6 +42,12 @@ func (st *stream) trouble(reader string) *trouble {
 	return t
 }
 
+// well ends the trouble of a reader, and of those that are no more: others may have read what they were to read.
+func (st *stream) well(reader string) {
+	delete(st.faulty, reader)
+	maps.DeleteFunc(st.faulty, func(name string, _ *trouble) bool { return !st.line.Has(name) })
+}
+
 // state sums the readers' troubles up: the worst one speaks for all.
 func (st *stream) state() condition {
 	var worst condition

@@ -21,8 +21,9 @@ const SocketName = "control.sock"
 var ErrNotRunning = errors.New("no logferry is running on this state folder")
 
 // Control answers status and the like for the process that holds the state file. It is a Unix socket of mode 0600: who may read
-// the state file may ask. Each entry of answers is a path with what it answers.
-func Control(dir string, answers map[string]func() (any, error)) (stop func(), err error) {
+// the state file may ask. Each entry of answers is a path with what it answers, each of orders one with what it does. Orders end
+// with their client's connection, with ctx, and before stop returns.
+func Control(ctx context.Context, dir string, answers map[string]func() (any, error), orders map[string]Order) (stop func(), err error) {
 	path := filepath.Join(dir, SocketName)
 	// The state file's lock is ours, so whoever made this socket is gone.
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -43,9 +44,11 @@ func Control(dir string, answers map[string]func() (any, error)) (stop func(), e
 			writeJSON(w, v)
 		})
 	}
+	waiter := newOrders(ctx, mux, orders)
 	stopServing := Serve(l, mux)
 	return func() {
 		stopServing()
+		waiter.stop()
 		_ = os.Remove(path)
 	}, nil
 }
@@ -90,6 +93,19 @@ func socketPath(dir string) (path string, release func(), err error) {
 
 // Ask asks the process that runs on the state folder; ErrNotRunning if there is none. The answer is read into v.
 func Ask(ctx context.Context, dir, name string, v any) error {
+	res, err := send(ctx, dir, http.MethodGet, name, nil, 30*time.Second)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
+		return fmt.Errorf("ask the running process: %w", err)
+	}
+	return nil
+}
+
+// send gives a reply of status 200.
+func send(ctx context.Context, dir, method, name string, body io.Reader, timeout time.Duration) (*http.Response, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		path, release, err := socketPath(dir)
 		if err != nil {
@@ -98,25 +114,22 @@ func Ask(ctx context.Context, dir, name string, v any) error {
 		defer release()
 		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", path)
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 30 * time.Second}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://control/"+name, nil)
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: timeout}
+	req, err := http.NewRequestWithContext(ctx, method, "http://control/"+name, body)
 	if err != nil {
-		return fmt.Errorf("ask the running process: %w", err)
+		return nil, fmt.Errorf("ask the running process: %w", err)
 	}
 	res, err := client.Do(req)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return ErrNotRunning
+		return nil, ErrNotRunning
 	}
 	if err != nil {
-		return fmt.Errorf("ask the running process: %w", err)
+		return nil, fmt.Errorf("ask the running process: %w", err)
 	}
-	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
-		return fmt.Errorf("ask the running process: %s: %s", res.Status, text)
+		return nil, fmt.Errorf("ask the running process: %s: %s", res.Status, text)
 	}
-	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
-		return fmt.Errorf("ask the running process: %w", err)
-	}
-	return nil
+	return res, nil
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"time"
 
@@ -81,6 +82,7 @@ var (
 	oldest     = desc("sink_oldest_pending_timestamp_seconds", "When the oldest pending record was read; 0: nothing is pending.", "sink")
 	letters    = desc("sink_dead_letters", "Dead letters kept for the sink.", "sink")
 	room       = desc("journal_room_bytes", "Free space of the journal.")
+	fullIn     = desc("journal_full_seconds", "Time until the journal is full if it goes on growing as in the last ten minutes; +Inf: it does not grow, 0: it is full.")
 	faults     = desc("faults", "Parts that do not work now, by whether only an operator can mend them.", "part", "blocked")
 )
 
@@ -90,7 +92,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{streamRows, through, lastRecord, sinkEvents, pending, oldest, letters, room, faults} {
+	for _, d := range []*prometheus.Desc{streamRows, through, lastRecord, sinkEvents, pending, oldest, letters, room, fullIn, faults} {
 		ch <- d
 	}
 }
@@ -110,6 +112,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(streamRows, s.Seen, s.Name, "seen")
 		count(streamRows, s.Suppressed, s.Name, "suppressed")
 		count(streamRows, s.Outside, s.Name, "outside")
+		count(streamRows, s.Resent, s.Name, "resent")
 		gauge(through, stamp(s.Through), s.Name)
 		gauge(lastRecord, stamp(s.Last), s.Name)
 	}
@@ -124,9 +127,22 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(letters, float64(s.Letters), s.Name)
 	}
 	gauge(room, float64(st.Room))
+	gauge(fullIn, secondsLeft(st))
+	named := map[string]bool{} // a part may have two faults, a metric has each set of labels once
 	for _, f := range st.Faults {
-		gauge(faults, 1, f.Part, strconv.FormatBool(f.Blocked))
+		if blocked := strconv.FormatBool(f.Blocked); !named[f.Part+blocked] {
+			named[f.Part+blocked] = true
+			gauge(faults, 1, f.Part, blocked)
+		}
 	}
+}
+
+// secondsLeft is the time until the journal is full.
+func secondsLeft(st pipeline.Status) float64 {
+	if st.Room > 0 && st.FullIn == 0 {
+		return math.Inf(1)
+	}
+	return time.Duration(st.FullIn).Seconds()
 }
 
 func stamp(t time.Time) float64 {

@@ -54,7 +54,7 @@ func TestProbesDoNotDependOnPeers(t *testing.T) {
 
 func TestMetricsShowTheLedger(t *testing.T) {
 	m := NewMetrics("1.2.3")
-	st := status(pipeline.Fault{Part: "sink splunk", Blocked: true})
+	st := status(pipeline.Fault{Part: "sink splunk", Blocked: true}, pipeline.Fault{Part: "sink splunk", Blocked: true, Err: "another one"})
 	m.Watch(st)
 	m.Request("contoso", "audits", 200, 1000, time.Second)
 	m.Truncated("relay", 2)
@@ -65,6 +65,7 @@ func TestMetricsShowTheLedger(t *testing.T) {
 		`logferry_sink_events_total{sink="splunk",verdict="delivered"} 3`,
 		`logferry_sink_pending_records{sink="splunk"} 7`,
 		`logferry_faults{blocked="true",part="sink splunk"} 1`,
+		`logferry_journal_full_seconds 0`,
 		`logferry_source_requests_total{source="contoso",status="200",stream="audits"} 1`,
 		`logferry_sink_truncated_events_total{sink="relay"} 2`,
 		`logferry_build_info{version="1.2.3"} 1`,
@@ -119,10 +120,10 @@ func TestControlSocket(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, SocketName), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			stop, err := Control(dir, map[string]func() (any, error){
+			stop, err := Control(t.Context(), dir, map[string]func() (any, error){
 				"status": func() (any, error) { return status()(), nil },
 				"broken": func() (any, error) { return nil, errors.New("no such thing") },
-			})
+			}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,5 +159,19 @@ func TestLogger(t *testing.T) {
 	}
 	if _, err := NewLogger(io.Discard, "loud", "json"); err == nil {
 		t.Error("an unknown level was taken")
+	}
+}
+
+func TestSecondsUntilTheJournalIsFull(t *testing.T) {
+	for want, st := range map[string]pipeline.Status{
+		"0":    {Room: -1},
+		"+Inf": {Room: 1},
+		"5400": {Room: 1, FullIn: event.Duration(90 * time.Minute)},
+	} {
+		m := NewMetrics("test")
+		m.Watch(func() pipeline.Status { return st })
+		if _, body := get(t, m.AdminHandler(status()), "/metrics"); !strings.Contains(body, "\nlogferry_journal_full_seconds "+want+"\n") {
+			t.Errorf("no %s for %+v", want, st)
+		}
 	}
 }
