@@ -132,7 +132,7 @@ func (w *world) ledger(t *testing.T, sum tally) {
 	var added, updated uint64
 	for _, s := range st.Streams {
 		added, updated = added+s.New, updated+s.Updated
-		if s.Rows != s.New+s.Updated+s.Seen+s.Suppressed+s.Outside || s.Outside != 0 || s.Suppressed != 0 {
+		if s.Rows != s.New+s.Updated+s.Seen+s.Suppressed+s.Outside+s.Resent || s.Outside != 0 || s.Suppressed != 0 {
 			t.Errorf("ledger of %s does not add up: %+v", s.Name, s.PageCounts)
 		}
 	}
