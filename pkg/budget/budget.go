@@ -41,6 +41,7 @@ type Limiter struct {
 // waiter is one request that has not left yet. It stays in its queue until it leaves.
 type waiter struct {
 	class event.Class
+	rank  time.Duration
 	on    bool          // goes on with what was begun
 	woken chan struct{} // holds one element when it is its turn
 }
@@ -65,13 +66,13 @@ func (l *Limiter) Widen(interval time.Duration) {
 }
 
 // Wait returns when the caller may send its request, or with ctx's error. Those who wait when a request may leave get it by
-// the shares of their classes, within a class in the order in which they came; those first that go on with what was begun,
-// because a slice that is read in one go shows its records soonest. Who leaves with an error gives its place away.
-func (l *Limiter) Wait(ctx context.Context, class event.Class, goesOn bool) error {
+// the shares of their classes, within a class those of the highest rank first, and equals in the order in which they came. Who
+// leaves with an error gives its place away.
+func (l *Limiter) Wait(ctx context.Context, class event.Class, rank time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &waiter{class: min(class, event.Classes-1), on: goesOn, woken: make(chan struct{}, 1)}
+	w := &waiter{class: min(class, event.Classes-1), rank: rank, woken: make(chan struct{}, 1)}
 	l.join(w)
 	for {
 		select {
@@ -158,7 +159,7 @@ type queues struct {
 func (q *queues) add(w *waiter) {
 	queue := q.waiting[w.class]
 	at := len(queue)
-	for w.on && at > 0 && !queue[at-1].on {
+	for at > 0 && queue[at-1].rank < w.rank {
 		at--
 	}
 	q.waiting[w.class] = slices.Insert(queue, at, w)

@@ -45,7 +45,7 @@ func (s *sender) send(ctx context.Context, class event.Class) bool {
 	s.mu.Lock()
 	before := len(s.left)
 	s.mu.Unlock()
-	err := s.Wait(ctx, class, false)
+	err := s.Wait(ctx, class, 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -245,7 +245,7 @@ func TestCancel(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := s.Wait(ctx, event.ClassLive, false); !errors.Is(err, context.Canceled) {
+		if err := s.Wait(ctx, event.ClassLive, 0); !errors.Is(err, context.Canceled) {
 			t.Errorf("a context that has ended: %v", err)
 		}
 	})
@@ -267,7 +267,7 @@ func TestIdle(t *testing.T) {
 		all[i] = New(Options{Interval: time.Microsecond})
 		var group sync.WaitGroup
 		for range 20 {
-			group.Go(func() { _ = all[i].Wait(context.Background(), event.ClassLive, false) })
+			group.Go(func() { _ = all[i].Wait(context.Background(), event.ClassLive, 0) })
 		}
 		group.Wait()
 	}

@@ -64,7 +64,7 @@ func TestPauseOfTheMoment(t *testing.T) {
 		began := time.Now()
 		l.Throttled(began, 10*time.Second, true)
 		var behind atomic.Bool
-		go func() { behind.Store(l.Wait(t.Context(), live, false) == nil) }()
+		go func() { behind.Store(l.Wait(t.Context(), live, 0) == nil) }()
 		synctest.Wait()
 		if <-w.woken; l.take(w) {
 			t.Fatal("it was let go in a pause")
@@ -89,7 +89,7 @@ func TestPauseGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{Interval: time.Millisecond})
 		send := func() time.Time {
-			if err := l.Wait(t.Context(), live, false); err != nil {
+			if err := l.Wait(t.Context(), live, 0); err != nil {
 				t.Fatal(err)
 			}
 			return time.Now()

@@ -4,7 +4,7 @@ import "github.com/logferry/logferry/pkg/event"
 
 // weights are the shares of the classes beside live. Backfill's is over a fifth of them all together, and so over a tenth of
 // the whole when live takes its half.
-var weights = [event.Classes]int{event.ClassCatchup: 5, event.ClassBehind: 3, event.ClassReread: 1, event.ClassBackfill: 3}
+var weights = [event.Classes]int{event.ClassCatchup: 15, event.ClassBehind: 9, event.ClassReread: 1, event.ClassBackfill: 9}
 
 // shares are the weights of the classes that wait, and their sum. Live has as much as all others together, and four times as
 // much as re-readers that are on time if only they wait beside it.

@@ -27,11 +27,11 @@ func TestShares(t *testing.T) {
 		"live and reread":        {live: 4. / 5, reread: 1. / 5},
 		"live and backfill":      {live: 1. / 2, backfill: 1. / 2},
 		"live and catchup":       {live: 1. / 2, catchup: 1. / 2},
-		"live, reread, backfill": {live: 1. / 2, reread: 1. / 8, backfill: 3. / 8},
-		"live, behind, reread":   {live: 1. / 2, behind: 3. / 8, reread: 1. / 8},
-		"all":                    {live: 1. / 2, catchup: 5. / 24, behind: 3. / 24, reread: 1. / 24, backfill: 3. / 24},
-		"all but live":           {catchup: 5. / 12, behind: 3. / 12, reread: 1. / 12, backfill: 3. / 12},
-		"catchup and reread":     {catchup: 5. / 6, reread: 1. / 6},
+		"live, reread, backfill": {live: 1. / 2, reread: 1. / 20, backfill: 9. / 20},
+		"live, behind, reread":   {live: 1. / 2, behind: 9. / 20, reread: 1. / 20},
+		"all":                    {live: 1. / 2, catchup: 15. / 68, behind: 9. / 68, reread: 1. / 68, backfill: 9. / 68},
+		"all but live":           {catchup: 15. / 34, behind: 9. / 34, reread: 1. / 34, backfill: 9. / 34},
+		"catchup and reread":     {catchup: 15. / 16, reread: 1. / 16},
 	} {
 		for _, crowd := range []int{1, 7} {
 			t.Run(name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestOneAtATime(t *testing.T) {
 		}
 		over(ctx)
 		n := count(s.left)
-		if all := len(s.left); n[live] > all/2 || n[backfill] < all/10 || n[reread] < all/30 {
+		if all := len(s.left); n[live] > all/2 || n[backfill] < all/10 || n[behind] < all/10 || n[catchup] < all/10 || n[reread] < all/100 {
 			t.Errorf("%v of %d", n, all)
 		}
 	})

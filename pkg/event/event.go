@@ -113,8 +113,9 @@ type Limits struct {
 // Slice is a stretch of a stream's time line that a reader asks for: [From, To), whole seconds. A zero To means up to now.
 type Slice struct {
 	Stream string
-	Reader string // "live", "reread/2h0m0s", "backfill", ..: who asks
-	Class  Class  // how its requests are ranked
+	Reader string        // "live", "reread/2h0m0s", "backfill", ..: who asks
+	Class  Class         // how its requests are ranked
+	Rank   time.Duration // of several of a class the highest goes first
 	From   time.Time
 	To     time.Time
 	Top    int // page size asked for; 0: the stream's own

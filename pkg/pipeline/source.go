@@ -134,17 +134,20 @@ func (s *source) save(st *stream) {
 	}
 }
 
-// slots is how many slices of a class are read of one stream at once. The budget decides whose request goes next among those
-// that wait for it, so each class needs one that waits while another is being answered; and a stream whose requests hang must
-// not take what others need.
+func (s *source) saveAll() {
+	for _, st := range s.streams {
+		s.save(st)
+	}
+}
+
+// slots is how many slices of a class are read of one stream at once: a stream whose requests hang must not take what others
+// need. Re-readers are bounded one by one (package timeline): a younger one that waits must not keep the oldest from asking.
 func (s *source) slots(class event.Class) int {
 	switch class {
-	case event.ClassLive:
-		return 1
 	case event.ClassCatchup, event.ClassBackfill:
 		return max(2, s.Parallel)
 	}
-	return 2
+	return 2 * max(1, len(s.Time.Reread))
 }
 
 // next chooses a slice that is due; else it tells when one may be.
@@ -158,16 +161,16 @@ func (s *source) next() (*stream, timeline.Job, time.Time, bool) {
 	for class := range event.Classes {
 		if st := s.mostUrgent(now, class); st != nil {
 			job, ok := st.line.Take(now, class)
-			s.save(st)
+			s.saveAll()
 			if ok {
 				st.running[class]++
 				return st, job, time.Time{}, true
 			}
 		}
 	}
+	s.saveAll()
 	var due time.Time
 	for _, st := range s.streams {
-		s.save(st)
 		if d := st.line.Due(now); d.After(now) && (due.IsZero() || d.Before(due)) {
 			due = d
 		}

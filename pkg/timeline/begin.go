@@ -18,6 +18,8 @@ func New(stream string, cfg Config, now time.Time, saved []event.Cursor, remembe
 	for _, m := range l.marks.all {
 		if m.Kind == event.Doubt {
 			l.doubts = l.doubts.with(stretch{m.From, m.To})
+		} else {
+			l.leftOut = later(l.leftOut, m.At)
 		}
 	}
 	for _, c := range saved {

@@ -12,7 +12,8 @@ func (l *Line) class(r *reader, now time.Time) event.Class {
 	case Live:
 		return event.ClassLive
 	case Reread:
-		if now.Add(-r.age - 2*r.step()).After(r.pos) {
+		// The oldest is the last that can find a record: it goes first.
+		if l.older(r) == nil || now.Add(-r.age-l.step(r)*5/4).After(r.pos) {
 			return event.ClassBehind
 		}
 		return event.ClassReread
@@ -22,8 +23,18 @@ func (l *Line) class(r *reader, now time.Time) event.Class {
 	return event.ClassBackfill
 }
 
-// step is the shortest slice of a re-reader that is worth a request.
-func (r *reader) step() time.Duration { return min(r.age/4, time.Hour) }
+// step is the shortest slice of a re-reader that is worth its requests: full pages are, whatever they span.
+func (l *Line) step(r *reader) time.Duration {
+	return min(r.age/4, time.Hour, max(time.Minute, l.worth(worthPages)))
+}
+
+// worth is how long a stretch is that fills so many pages; a day if that is not known.
+func (l *Line) worth(pages float64) time.Duration {
+	if l.load.rate <= 0 {
+		return mostLength
+	}
+	return min(mostLength, time.Duration(pages*pageSize/l.load.rate*float64(time.Second)).Truncate(time.Second))
+}
 
 // Wants tells whether a reader of that class has a slice that is due at now, and how urgent it is: of several lines the one
 // with the highest rank goes first. Live is ranked by how long it has been due, a re-reader by its age, because the oldest one
@@ -58,9 +69,13 @@ func (l *Line) Take(now time.Time, class event.Class) (Job, bool) {
 	f := &flight{reader: r, at: now, number: l.numbers}
 	r.flights = append(r.flights, f)
 	s := event.Slice{Stream: l.stream, Reader: r.name, Class: class, Top: r.top}
-	if r.kind == Live {
+	switch r.kind {
+	case Live:
 		f.span = r.window(now, l.start)
-	} else {
+	case Reread:
+		s.Rank = r.age
+		fallthrough
+	default:
 		f.span, _ = l.open(r, now)
 	}
 	s.From, s.To = f.span.from, f.span.to
@@ -71,9 +86,14 @@ func (l *Line) choose(now time.Time, class event.Class) (chosen *reader) {
 	if now.Before(l.pausedTo) {
 		return nil
 	}
+	var oldest time.Duration // of the re-readers with something to read: the younger ones wait for it
 	for _, r := range l.readers {
 		due, ok := l.due(r, now)
-		if !ok || due.After(now) || l.class(r, now) != class {
+		if !ok || due.After(now) || r.kind == Reread && r.age < oldest {
+			continue
+		}
+		oldest = max(oldest, r.age)
+		if l.class(r, now) != class {
 			continue
 		}
 		if chosen == nil || l.rank(r, now) > l.rank(chosen, now) {
@@ -110,7 +130,7 @@ func (l *Line) due(r *reader, now time.Time) (due time.Time, ok bool) {
 		return r.next, true
 	}
 	// One that fails reads one slice at a time: each may be the next to be halved.
-	if len(r.flights) >= mostFlights || r.busy() && (r.failing || r.length < time.Minute) {
+	if len(r.flights) >= r.most() || r.busy() && (r.failing || r.length < time.Minute) {
 		return due, false
 	}
 	from := l.taken(r).past(r.pos)
@@ -118,13 +138,22 @@ func (l *Line) due(r *reader, now time.Time) (due time.Time, ok bool) {
 		if l.draining && from.Before(second(l.edge.Add(-r.age))) {
 			return r.next, true
 		}
-		return later(r.next, from.Add(r.age+r.step())), true
+		return later(r.next, from.Add(r.age+l.step(r))), true
 	}
 	if !from.Before(r.end) {
 		return due, false
 	}
 	// A stretch that reaches beyond now is read minute by minute: each slice is a request.
 	return later(r.next, earlier(r.end, from.Add(time.Minute))), true
+}
+
+// most is how many slices r reads at once. The budget decides whose request goes next, so one waits while another is answered;
+// more only helps where there is room for a backfill beyond the default budget.
+func (r *reader) most() int {
+	if r.closed() {
+		return mostFlights
+	}
+	return 2
 }
 
 // taken is what r does not have to ask for any more: what was read, what is being read, and what is left to holes.
@@ -158,6 +187,7 @@ func (l *Line) open(r *reader, now time.Time) (stretch, bool) {
 		return stretch{}, false
 	}
 	first := parts[0]
-	first.to = earlier(first.to, first.from.Add(r.length))
+	// A slice of many pages is lost as a whole when one of them fails.
+	first.to = earlier(first.to, first.from.Add(min(r.length, max(time.Minute, l.worth(mostPages)))))
 	return first, true
 }

@@ -81,6 +81,7 @@ func (l *Line) Apply(m Moves, now time.Time, o Outcome) {
 		l.polled(r, f, now, o)
 	} else {
 		l.firstRead(r, m.read, now)
+		l.unmark(event.Uncovered, r.name, m.read)
 		r.done = r.done.with(m.read)
 		l.settleAt(r)
 		r.resize(o)
@@ -126,7 +127,11 @@ func (l *Line) credit(m Moves) {
 		if x == m.flight.reader || x.kind == Live || m.flight.number <= x.born {
 			continue
 		}
-		part := stretch{later(m.read.from, x.pos), earlier(m.read.to, second(m.flight.at.Add(-x.age)))}
+		part := stretch{m.read.from, earlier(m.read.to, second(m.flight.asked.Add(-x.age)))}
+		if x.kind == Reread && m.flight.reader.closed() {
+			l.unmark(event.Uncovered, x.name, part)
+		}
+		part.from = later(part.from, x.pos)
 		if x.closed() {
 			part.to = earlier(part.to, x.end)
 		}

@@ -37,6 +37,7 @@ const (
 	leastLength  = time.Second    // that it may be halved to
 	mostPages    = 10             // of a slice, before the next one is halved
 	fewRows      = 500            // of a slice, below which the next one is doubled
+	worthPages   = 8              // of a re-reader's slice: it does not wait for more
 	mostFlights  = 8              // slices of one reader under way at once
 	smallerAfter = time.Second    // the pause before a slice that was halved is tried
 	clockSlack   = time.Minute    // by which a cursor may be ahead of its place before it is set back
@@ -82,6 +83,7 @@ type Line struct {
 	readers  []*reader
 	marks    marks
 	doubts   stretches // those of the marks: asked for each record
+	leftOut  time.Time // when something was marked as a gap or uncovered last
 	load     load
 	crowd    crowd
 	notes    []string

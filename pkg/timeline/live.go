@@ -66,9 +66,9 @@ func (l *Line) fit(r *reader, took time.Duration, o Outcome) {
 	poll, least := l.cfg.Poll.Std(), l.leastLook()
 	once := max(own.once, l.crowd.once)
 	if r.trail {
-		r.trail = once > 0.4
+		r.trail = once > 0.45
 	} else {
-		r.trail = once > 0.5 && r.look <= least
+		r.trail = once > 0.55 && r.look <= least
 	}
 	want := max(least, min(l.lookback(), own.look(poll), l.crowd.look(poll)))
 	if want > r.look {

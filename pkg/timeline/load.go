@@ -1,10 +1,6 @@
 package timeline
 
-import (
-	"time"
-
-	"github.com/logferry/logferry/pkg/event"
-)
+import "time"
 
 // LateBounds are the upper bounds of the histogram of lateness.
 var LateBounds = [...]time.Duration{
@@ -88,11 +84,4 @@ func (l *Line) Demand() float64 {
 }
 
 // LeftOut tells when a pass or a stretch was left out last; zero: never, as far as is remembered.
-func (l *Line) LeftOut() (last time.Time) {
-	for _, m := range l.marks.all {
-		if m.Kind == event.Uncovered || m.Kind == event.Gap {
-			last = later(last, m.To)
-		}
-	}
-	return last
-}
+func (l *Line) LeftOut() time.Time { return l.leftOut }

@@ -54,6 +54,29 @@ func (l *Line) mark(kind event.MarkKind, reader string, s stretch, why string, n
 		m.join()
 	}
 	m.changed = true
+	if kind != event.Doubt {
+		l.leftOut = now
+	}
+}
+
+// unmark takes s out of the marks of a kind and reader.
+func (l *Line) unmark(kind event.MarkKind, reader string, s stretch) {
+	if s.empty() {
+		return
+	}
+	var kept []event.Mark
+	for _, m := range l.marks.all {
+		if m.Kind != kind || m.Reader != reader || !m.From.Before(s.to) || !s.from.Before(m.To) {
+			kept = append(kept, m)
+			continue
+		}
+		l.marks.changed = true
+		for _, part := range (stretches{s}).outside(stretch{m.From, m.To}) {
+			m.From, m.To = part.from, part.to
+			kept = append(kept, m)
+		}
+	}
+	l.marks.all = kept
 }
 
 // join makes the oldest mark and the next one like it one, with what lies between: too much is better than too little.

@@ -9,6 +9,9 @@ import (
 // check brings the readers in line with the service's clock before one is chosen.
 func (l *Line) check(now time.Time) {
 	for _, r := range l.readers {
+		if r.kind == Reread && r.busy() && !r.committing() {
+			l.leaveOut(r, now) // its slices may wait for their turn for long: what they read in the end is no longer left out
+		}
 		if r.busy() {
 			continue
 		}
@@ -62,8 +65,12 @@ func (l *Line) leaveOut(r *reader, now time.Time) {
 func (l *Line) skipTo(r *reader, to, now time.Time, why string) {
 	read := r.done
 	for _, x := range l.readers {
-		if x.closed() { // what others are yet to read for the first time they read at this age
-			read = read.with(stretch{x.pos, x.end})
+		if !x.closed() {
+			continue
+		}
+		// What others are yet to read for the first time they read at this age; of what they are reading now credit will tell.
+		for _, part := range l.taken(x).outside(stretch{x.pos, x.end}) {
+			read = read.with(part)
 		}
 	}
 	for _, part := range read.outside(stretch{r.pos, to}) {

@@ -39,11 +39,17 @@ func (rd *reader) drop() {
 	}
 }
 
-// inOneGo is how many pages of a slice are read without a pause for others of its class: most slices are no longer, and one
-// that is must not keep quiet streams waiting.
+// inOneGo is how many pages of a slice are read without a pause for others of its rank: most slices are no longer, and one that
+// is must not keep quiet streams waiting.
 const inOneGo = 10
 
-func (rd *reader) goesOn() bool { return rd.page > 1 && rd.page <= inOneGo }
+// rank lets a slice that was begun go on before others like it: its records are there soonest when it is read in one go.
+func (rd *reader) rank() time.Duration {
+	if rd.page > 1 && rd.page <= inOneGo {
+		return rd.slice.Rank + 1
+	}
+	return rd.slice.Rank
+}
 
 func (rd *reader) fail(kind Kind, err error) error {
 	return &SliceError{Kind: kind, Stream: rd.row.Name, Page: rd.page, Err: err}
@@ -96,7 +102,7 @@ func (rd *reader) turn(ctx context.Context) (token auth.Token, waited time.Durat
 	}
 	for again := false; ; again = true {
 		queued := time.Now()
-		if err := rd.f.limit.Wait(ctx, rd.slice.Class, rd.goesOn()); err != nil {
+		if err := rd.f.limit.Wait(ctx, rd.slice.Class, rd.rank()); err != nil {
 			return token, waited, rd.fail(KindCanceled, err)
 		}
 		came := time.Now()
@@ -170,7 +176,7 @@ func (rd *reader) paceRepeats(ctx context.Context) context.Context {
 	tries := 0
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) {
 		if tries++; tries > 1 {
-			_ = rd.f.limit.Wait(ctx, rd.slice.Class, true) // its only error is ctx's, which ends the request anyway
+			_ = rd.f.limit.Wait(ctx, rd.slice.Class, rd.rank()) // its only error is ctx's, which ends the request anyway
 		}
 	}})
 }
