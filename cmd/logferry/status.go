@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/logferry/logferry/pkg/app"
+	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/telemetry"
 )
@@ -19,11 +20,18 @@ func statusCommand() *cobra.Command {
 	var paths []string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "status -c FILE",
+		Use:   "status -c FILE [PATTERN]",
 		Short: "Show how far each stream and each sink is, and what is wrong",
-		Long:  "Status asks the process that runs on the configured state folder. When none runs, it reads the state file itself.",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Long: "Status asks the process that runs on the configured state folder. When none runs, it reads the state file itself.\n\n" +
+			"PATTERN leaves out the sources and streams whose names do not match: \"contoso\" shows one source, \"contoso-*\" those\n" +
+			"whose names begin so, \"*/audits\" one stream of each.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
+				return fmt.Errorf("%w: %w", app.ErrUsage, err)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := load(paths)
 			if err != nil {
 				return err
@@ -38,12 +46,17 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(args) > 0 {
+				if st, err = matching(st, args[0]); err != nil {
+					return err
+				}
+			}
 			if asJSON {
 				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
 				return enc.Encode(st)
 			}
-			return printStatus(cmd.OutOrStdout(), st, running)
+			return printStatus(cmd.OutOrStdout(), st, cfg, running)
 		},
 	}
 	configFlag(cmd, &paths)
@@ -51,33 +64,39 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
-func printStatus(w io.Writer, st pipeline.Status, running bool) error {
+func printStatus(w io.Writer, st pipeline.Status, cfg *config.Config, running bool) error {
 	if running {
 		fmt.Fprintf(w, "running since %s\n\n", st.Started.UTC().Format(time.RFC3339))
 	} else {
 		fmt.Fprint(w, "not running; this is what the state file says\n\n")
 	}
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "STREAM\tCOMPLETE THROUGH\tBEHIND\tROWS\tNEW\tUPDATED\tSEEN\tLATE")
+	printStreams(t, st, lookBacks(cfg), running)
+	fmt.Fprintln(t, "\nSTREAM\tROWS\tNEW\tUPDATED\tSEEN\tSUPPRESSED\tOUTSIDE\tRESENT\tLATE")
 	for _, s := range st.Streams {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", s.Name, when(s.Through), since(st.Now, s.Through), s.Rows, s.New, s.Updated, s.Seen, s.Late)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Name, s.Rows, s.New, s.Updated, s.Seen, s.Suppressed, s.Outside, s.Resent, s.Late)
 	}
 	fmt.Fprintln(t, "\nSINK\tPENDING\tOLDEST PENDING\tDELIVERED\tFILTERED\tDEAD\tSKIPPED\tDEAD LETTERS KEPT")
 	for _, s := range st.Sinks {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\n", s.Name, s.Pending, when(s.Oldest), s.Delivered, s.Filtered, s.Dead, s.Skipped, s.Letters)
 	}
+	printBudget(t, st)
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	printGaps(w, st.Streams)
 	if len(st.Faults) > 0 {
 		fmt.Fprintln(w, "\nWHAT IS WRONG")
 	}
 	for _, f := range st.Faults {
-		mend := "is tried again by itself"
-		if f.Blocked {
-			mend = "needs somebody to mend it"
+		mend := ""
+		switch {
+		case f.Blocked:
+			mend = ", needs somebody to mend it"
+		case f.Times > 0: // else it is no failure but a forecast or a hole, which say themselves what to do
+			mend = ", is tried again by itself"
 		}
-		fmt.Fprintf(w, "%s, since %s, %s:\n  %s\n", f.Part, when(f.Since), mend, f.Err)
+		fmt.Fprintf(w, "%s, since %s%s:\n  %s\n", f.Part, when(f.Since), mend, f.Err)
 	}
 	return nil
 }

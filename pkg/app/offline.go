@@ -67,7 +67,11 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 		if source, ok := names[event.StreamKey{Cloud: key.Cloud, Tenant: key.Tenant}]; ok {
 			stream.Name = source + "/" + key.Stream
 		}
-		stream.Through = timeline.CompleteThrough(s.Cursors(key))
+		cursors := s.Cursors(key)
+		stream.Through, stream.Marks = timeline.CompleteThrough(cursors), s.Marks(key)
+		for _, c := range cursors {
+			stream.Readers = append(stream.Readers, timeline.Reader{Name: c.Reader, Pos: c.Pos, End: c.End})
+		}
 		st.Streams = append(st.Streams, stream)
 		for sink, counts := range l.Sinks {
 			sum := sums[sink]

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"math"
 	"strconv"
 	"time"
 
@@ -68,88 +67,6 @@ func (m *Metrics) Truncated(sink string, events int) {
 // Watch adds the pipeline's ledger and places to what is scraped.
 func (m *Metrics) Watch(status func() pipeline.Status) {
 	m.Registry.MustRegister(&collector{status: status})
-}
-
-// collector turns a Status into metrics.
-type collector struct{ status func() pipeline.Status }
-
-var (
-	streamRows = desc("stream_rows_total", "Rows that the API has shown, by what became of them.", "stream", "state")
-	through    = desc("stream_complete_through_timestamp_seconds", "Time up to which all that the API showed has been read once.", "stream")
-	lastRecord = desc("stream_last_record_timestamp_seconds", "Time of the newest record read since the start.", "stream")
-	sinkEvents = desc("sink_events_total", "Records that have got a verdict at the sink.", "sink", "verdict")
-	pending    = desc("sink_pending_records", "Records in the journal that the sink has not got yet.", "sink")
-	oldest     = desc("sink_oldest_pending_timestamp_seconds", "When the oldest pending record was read; 0: nothing is pending.", "sink")
-	letters    = desc("sink_dead_letters", "Dead letters kept for the sink.", "sink")
-	room       = desc("journal_room_bytes", "Free space of the journal.")
-	fullIn     = desc("journal_full_seconds", "Time until the journal is full if it goes on growing as in the last ten minutes; +Inf: it does not grow, 0: it is full.")
-	faults     = desc("faults", "Parts that do not work now, by whether only an operator can mend them.", "part", "blocked")
-)
-
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("logferry_"+name, help, labels, nil)
-}
-
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{streamRows, through, lastRecord, sinkEvents, pending, oldest, letters, room, fullIn, faults} {
-		ch <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	st := c.status()
-	for _, s := range st.Streams {
-		count(streamRows, s.New, s.Name, "new")
-		count(streamRows, s.Updated, s.Name, "updated")
-		count(streamRows, s.Seen, s.Name, "seen")
-		count(streamRows, s.Suppressed, s.Name, "suppressed")
-		count(streamRows, s.Outside, s.Name, "outside")
-		count(streamRows, s.Resent, s.Name, "resent")
-		gauge(through, stamp(s.Through), s.Name)
-		gauge(lastRecord, stamp(s.Last), s.Name)
-	}
-	for _, s := range st.Sinks {
-		count(sinkEvents, s.Delivered, s.Name, "delivered")
-		count(sinkEvents, s.Filtered, s.Name, "filtered")
-		count(sinkEvents, s.Dead, s.Name, "dead")
-		count(sinkEvents, s.Dropped, s.Name, "dropped")
-		count(sinkEvents, s.Skipped, s.Name, "skipped")
-		gauge(pending, float64(s.Pending), s.Name)
-		gauge(oldest, stamp(s.Oldest), s.Name)
-		gauge(letters, float64(s.Letters), s.Name)
-	}
-	gauge(room, float64(st.Room))
-	gauge(fullIn, secondsLeft(st))
-	named := map[string]bool{} // a part may have two faults, a metric has each set of labels once
-	for _, f := range st.Faults {
-		if blocked := strconv.FormatBool(f.Blocked); !named[f.Part+blocked] {
-			named[f.Part+blocked] = true
-			gauge(faults, 1, f.Part, blocked)
-		}
-	}
-}
-
-// secondsLeft is the time until the journal is full.
-func secondsLeft(st pipeline.Status) float64 {
-	if st.Room > 0 && st.FullIn == 0 {
-		return math.Inf(1)
-	}
-	return time.Duration(st.FullIn).Seconds()
-}
-
-func stamp(t time.Time) float64 {
-	if t.IsZero() {
-		return 0
-	}
-	return float64(t.UnixMilli()) / 1000
 }
 
 // Sink counts what a sink is asked to do.
