@@ -13,8 +13,13 @@ RACE := ./pkg/app/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg
 # Everything else, but for the end-to-end tests, which come last.
 PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(e2e|kill)$$')
 FUZZTIME ?= 20s
+# Of TestConservation.
+SEEDS ?= 200
+RACE_SEEDS ?= 50
+# What it prints of a world that fails, then its sums.
+SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit peers e2e lint mutants kill fuzz bench chart image tidy-check
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill fuzz bench chart image tidy-check
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
@@ -28,8 +33,22 @@ test: peers lint unit e2e
 unit:
 	go vet ./...
 	go test -timeout 5m $(PLAIN)
-	CGO_ENABLED=1 go test -race -timeout 8m $(RACE)
+	CGO_ENABLED=1 go test -race -timeout 8m -skip '^TestConservation$$' $(RACE)
+	$(MAKE) conservation conservation-race
 	go test -count=1 -v -timeout 8m ./test/kill
+
+# Random worlds of two days each: what the API has shown is what every sink got. The last line sums up.
+conservation:
+	go test -count=1 -v -timeout 6h -run '^TestConservation$$' ./pkg/app -seeds $(SEEDS) | $(SUM)
+
+# The same under the race detector, which needs a process for each processor (see pkg/app/race_on_test.go).
+conservation-race:
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	CGO_ENABLED=1 go test -race -c -o "$$dir/app.test" ./pkg/app; \
+	cd pkg/app; half=$$(($(RACE_SEEDS) / 2)); \
+	"$$dir/app.test" -test.v -test.timeout 2h -test.run '^TestConservation$$' -seeds $$half -first 0 >"$$dir/0" & \
+	rc=0; "$$dir/app.test" -test.v -test.timeout 2h -test.run '^TestConservation$$' -seeds $$(($(RACE_SEEDS) - half)) -first $$half >"$$dir/1" || rc=1; \
+	wait $$! || rc=1; $(SUM) "$$dir/0" "$$dir/1"; exit $$rc
 
 # The receivers that logferry did not write: fetched, built, and held against their own contract. The settings are those of
 # setup.sh, so that what it has compiled is not compiled again.

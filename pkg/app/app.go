@@ -41,6 +41,8 @@ type Options struct {
 	Transport http.RoundTripper                              // to the API; nil: the network
 	Sink      func(config.Sink, pipeline.Sink) pipeline.Sink // wraps the sinks; nil: as they are
 	NoSync    bool                                           // no fsync: for tests
+	NoControl bool                                           // no control socket: for tests whose clock would stand still at its Accept
+	Crash     func(point string)                             // called at the points where a crash is worth a test; nil: as built
 }
 
 // App is everything that runs.
@@ -76,7 +78,10 @@ func (a *App) build() error {
 	if err != nil {
 		return err
 	}
-	crash := crashHook()
+	crash := a.o.Crash
+	if crash == nil {
+		crash = crashHook()
+	}
 	opened, err := a.open(crash)
 	if err != nil {
 		return err
@@ -213,6 +218,9 @@ func (a *App) serve(ctx context.Context) (stop func(), err error) {
 		}
 		a.log.Info("admin endpoint", zap.String("url", "http://"+l.Addr().String()))
 		stops = append(stops, telemetry.Serve(l, a.metrics.AdminHandler(a.Status)))
+	}
+	if a.o.NoControl {
+		return stop, nil
 	}
 	control, err := telemetry.Control(ctx, a.cfg.State.Dir, map[string]func() (any, error){
 		"status": func() (any, error) { return a.Status(), nil },

@@ -2,8 +2,6 @@ package app_test
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -16,8 +14,6 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/logferry/logferry/pkg/app"
-	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/telemetry"
 )
@@ -136,27 +132,8 @@ func (x *tap) hasty() (n int) {
 func (w *world) startLogged(sinks ...string) *observer.ObservedLogs {
 	w.Helper()
 	core, logs := observer.New(zapcore.WarnLevel)
-	a, err := app.New(w.config(sinks), app.Options{Version: "test", Transport: w.wire, NoSync: true, Log: zap.New(core), Sink: func(s config.Sink, real pipeline.Sink) pipeline.Sink {
-		if err := real.Close(); err != nil {
-			w.Error(err)
-		}
-		return w.sinks[s.Name]
-	}})
-	if err != nil {
-		w.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	w.app, w.stop = a, func() {
-		w.Helper()
-		w.stop = func() {}
-		cancel()
-		err := <-done
-		if err = errors.Join(err, a.Check(), a.Close()); err != nil {
-			w.Error(err)
-		}
-	}
+	w.log = zap.New(core)
+	w.start(sinks...)
 	return logs
 }
 

@@ -1,9 +1,12 @@
 package app_test
 
 import (
+	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,31 +16,148 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra/simulator"
 )
 
-// TestConservation runs random worlds for six hours each and until the oldest re-reader has passed: late and changing
-// records, a service at fault, sinks at fault, restarts. What the API has shown is what each sink got, each version once, and
-// what the ledger says.
+var (
+	seeds = flag.Int("seeds", worlds, "how many random worlds TestConservation runs")
+	first = flag.Uint64("first", 0, "the first of them")
+)
+
+// TestConservation runs random worlds for 48 hours each and until the oldest re-reader has passed: late and changing records, a
+// service at fault, sinks at fault, stops, crashes, suspensions. What the API has shown is what each sink got, each version
+// once, and what the ledger says. The first world that fails ends the test and says how it is run again.
 func TestConservation(t *testing.T) {
-	for seed := range uint64(worlds) {
+	var all figures
+	t.Cleanup(func() { t.Logf("sum: %s", all.sum()) })
+	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { testConservation(t, seed) })
+			t.Parallel()
+			if all.failed() {
+				t.Skip("another world has failed")
+			}
+			t.Cleanup(func() {
+				if t.Failed() {
+					all.fail()
+					t.Logf("to run it again: go test%s ./pkg/app -run 'TestConservation/%d$' -seeds 1 -first %d", raceFlag, seed, seed)
+				}
+			})
+			synctest.Test(t, func(t *testing.T) { all.add(testConservation(t, seed)) })
 		})
 	}
 }
 
-const conserved = 6 * time.Hour
+// figures count what has happened, so that nobody takes a world in which nothing did for a proof.
+type figures struct {
+	mu                                                                      sync.Mutex
+	broken                                                                  bool
+	worlds                                                                  int
+	records, versions, rows, updates, late, dead, faults, restarts, crashes int
+	requests, lost, repeats                                                 int
+}
 
-func testConservation(t *testing.T, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 7))
-	began := time.Now()
-	o := simulator.Options{Seed: seed, Script: mischief(), Budget: simulator.Budget{Requests: 5, Per: 10 * time.Second},
-		Generate: generate(0.005+rng.Float64()*0.05, began.Add(-time.Hour), began.Add(conserved))}
-	for i := range o.Generate {
-		// An hour late at most, and changed within 45 minutes of that: the oldest re-reader sees the last of it.
-		o.Generate[i].Lateness = simulator.Lateness{Median: 2 * time.Minute, P95: 20 * time.Minute, TailShare: rng.Float64() / 20, Max: time.Hour}
-		o.Generate[i].Updates = simulator.Updates{Share: rng.Float64() / 5, After: 45 * time.Minute}
+func (f *figures) failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.broken
+}
+
+func (f *figures) fail() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken = true
+}
+
+func (f *figures) add(o *figures) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.worlds++
+	f.records, f.versions, f.rows, f.updates, f.late = f.records+o.records, f.versions+o.versions, f.rows+o.rows, f.updates+o.updates, f.late+o.late
+	f.dead, f.faults, f.restarts, f.crashes = f.dead+o.dead, f.faults+o.faults, f.restarts+o.restarts, f.crashes+o.crashes
+	f.requests, f.lost, f.repeats = f.requests+o.requests, f.lost+o.lost, f.repeats+o.repeats
+}
+
+func (f *figures) String() string {
+	return fmt.Sprintf("%d records, %d versions, %d updates, %d late, %d rows in %d requests, %d faults, %d restarts (%d crashes), %d dead letters, "+
+		"%d versions lost with a crash, %d repeats", f.records, f.versions, f.updates, f.late, f.rows, f.requests, f.faults, f.restarts, f.crashes, f.dead, f.lost, f.repeats)
+}
+
+func (f *figures) sum() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return fmt.Sprintf("%d seeds, %s", f.worlds, f)
+}
+
+var receivers = []string{"good", "flaky", "picky"}
+
+func testConservation(t *testing.T, seed uint64) *figures {
+	f := drawFate(seed, time.Now())
+	w := newWorld(t, simulator.Options{Seed: seed, Script: &simulator.Script{Rules: f.rules}, Generate: f.generate(),
+		Budget: simulator.Budget{Requests: 5, Per: 10 * time.Second}}, f.config(), receivers...)
+	f.bursts(w)
+	f.tempers(w)
+	fly := &flights{world: w, open: map[string]int{}}
+	restarts := f.live(w, fly)
+	sum := w.balance(f, fly)
+	sum.restarts = restarts
+	w.stop()
+	w.checkBudget()
+	if sum.records < 500 || sum.faults < 20 || sum.restarts < 3 || sum.crashes == 0 || sum.updates < 10 {
+		t.Errorf("nothing to prove: %s", sum)
 	}
-	w := newWorld(t, o, "start: 1h\npoll: 4m\nlookback: 5m\nreread: [30m, 2h]\ntop: 20", "good", "flaky", "picky")
-	mood := rand.New(rand.NewPCG(seed, 8)) // the lane's own: it runs beside this goroutine
+	if t.Failed() {
+		f.tell(t, w)
+	}
+	t.Logf("figures: %s", sum)
+	return sum
+}
+
+// live passes the world's time up to the end of its drain and gives how often the pipeline was started again.
+func (f *fate) live(w *world, fly *flights) (restarts int) {
+	again := func() {
+		a, err := w.open(receivers...)
+		if err != nil {
+			w.Fatal(err)
+		}
+		if err := a.Check(); err != nil {
+			w.Error(err)
+		}
+		fly.count(a.Status())
+		w.run(a)
+		restarts++
+	}
+	w.start(receivers...)
+	for _, turn := range f.turns {
+		w.until(turn.at)
+		switch {
+		case turn.what == "suspend" && !turn.behind:
+			w.suspend(turn.pause)
+			continue
+		case turn.what == "crash":
+			w.crashFor(turn.point, turn.nth, time.Hour)
+		default:
+			w.stop()
+			fly.calm = true
+		}
+		if turn.what == "suspend" {
+			w.suspend(turn.pause)
+			turn.pause = time.Millisecond
+		}
+		time.Sleep(turn.pause)
+		again()
+	}
+	drain := time.Hour
+	if len(f.ages) > 0 {
+		drain = f.ages[len(f.ages)-1] + 2*time.Hour
+	}
+	w.until(conserved + drain)
+	return restarts
+}
+
+// tempers gives the receivers theirs: flaky fails now and then, and takes parts of a Send; picky refuses some events for good;
+// one of the three is out for hours.
+func (f *fate) tempers(w *world) {
+	for _, r := range w.sinks {
+		r.most = 20 + f.IntN(100)
+	}
+	mood := rand.New(rand.NewPCG(f.seed, 8)) // the lane's own: it runs beside the test
 	w.sinks["flaky"].says = func(events []event.Event) error {
 		switch n := mood.IntN(10); {
 		case n == 0:
@@ -53,79 +173,28 @@ func testConservation(t *testing.T, seed uint64) {
 	}
 	w.sinks["picky"].says = func(events []event.Event) error {
 		for i := range events {
-			if events[i].ID[len(events[i].ID)-1] == '7' {
+			if unwanted(events[i].ID) {
 				return fault.Refuse(errors.New("no sevens"), "")
 			}
 		}
 		return nil
 	}
-	starts := 0
-	for at := time.Duration(0); at < conserved; starts++ {
-		w.start("good", "flaky", "picky")
-		at += time.Duration(rng.Int64N(int64(90 * time.Minute)))
-		w.until(at)
-		w.stop()
-		at += 3*time.Second + time.Duration(rng.Int64N(int64(10*time.Minute)))
-		w.until(at)
+	from, until := f.began.Add(f.dark.from), f.began.Add(f.dark.until)
+	w.sinks[f.dark.sink].wait = func(ctx context.Context) error {
+		now := w.now()
+		if now.Before(from) || !now.Before(until) {
+			return nil
+		}
+		if !f.dark.hangs {
+			return errors.New("connection refused")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(until.Sub(now)):
+		}
+		return errors.New("no answer")
 	}
-	w.start("good", "flaky", "picky")
-	w.until(conserved + 4*time.Hour)
-	w.balance(starts)
-	w.stop()
-	w.checkBudget()
 }
 
-// mischief is what the service may do wrong without changing what a record says. Rows outside the filter are not among it: a
-// page of nothing else is refused as a whole, and a version that it alone has shown is not missed.
-func mischief() *simulator.Script {
-	const until = conserved + time.Hour
-	rule := func(kind simulator.Kind, probability float64) simulator.Rule {
-		return simulator.Rule{Kind: kind, Probability: probability, Until: until}
-	}
-	throttle := rule(simulator.Throttle, 0.01)
-	throttle.RetryAfter = "3.517"
-	return &simulator.Script{Rules: []simulator.Rule{
-		throttle, rule(simulator.ServerError, 0.02), rule(simulator.Reset, 0.01), rule(simulator.ExpiredToken, 0.005),
-		rule(simulator.ExpiredLink, 0.02), rule(simulator.Garbage, 0.01), rule(simulator.Truncate, 0.01), rule(simulator.LoopLink, 0.01),
-		rule(simulator.ForeignLink, 0.01), rule(simulator.EmptyLink, 0.01), rule(simulator.EmptyPage, 0.05),
-		rule(simulator.DuplicateRows, 0.05), rule(simulator.DuplicateAcross, 0.05),
-	}}
-}
-
-// balance compares what was shown, what was shipped and what the ledger says of it.
-func (w *world) balance(starts int) {
-	w.Helper()
-	records, versions := w.complete("good")
-	// A stop while it has accepted a part of a Send leaves that open: a lane's place cannot say it, so all of it is sent again.
-	w.versions("flaky")
-	if n := w.sinks["flaky"].repeats(); n > starts*w.sinks["flaky"].Limits().Events {
-		w.Errorf("flaky got %d events again over %d stops", n, starts)
-	}
-	status := w.app.Status()
-	var sum event.PageCounts
-	for _, s := range status.Streams {
-		sum.Add(s.PageCounts)
-	}
-	if sum.New != uint64(records) || sum.Journalled() != uint64(versions) {
-		w.Errorf("the ledger has %d new and %d updated, the API has shown %d records in %d versions", sum.New, sum.Updated, records, versions)
-	}
-	dead := uint64(0)
-	for _, s := range status.Sinks {
-		if s.Delivered+s.Dead != uint64(versions) || s.Pending > 0 || s.Name != "picky" && s.Dead > 0 {
-			w.Errorf("of %d events sink %s has %+v, %d pending", versions, s.Name, s.SinkCounts, s.Pending)
-		}
-		if n := len(w.sinks[s.Name].arrived()) - w.sinks[s.Name].repeats(); uint64(n) != s.Delivered {
-			w.Errorf("the ledger says that %d were delivered to %s, it has %d", s.Delivered, s.Name, n)
-		}
-		dead += s.Dead
-	}
-	served := 0
-	for _, n := range w.sim.Stats().Faults {
-		served += n
-	}
-	if dead == 0 || served < 20 || sum.Updated == 0 || sum.Late == 0 {
-		w.Errorf("nothing to prove: %d dead letters, %d faults, %d updated, %d late", dead, served, sum.Updated, sum.Late)
-	}
-	w.Logf("%d records, %d versions, %d rows read, %d late, %d dead letters, %d faults served, %d starts, %d repeats at flaky",
-		records, versions, sum.Rows, sum.Late, dead, served, starts+1, w.sinks["flaky"].repeats())
-}
+// unwanted are the ids that picky refuses.
+func unwanted(id string) bool { return id[len(id)-1] == '7' }

@@ -66,7 +66,7 @@ func TestLateness(t *testing.T) {
 			case len(a) != 1:
 				t.Errorf("%s arrived %d times", k.id, len(a))
 			case a[0].At.After(by.Add(queue)):
-				t.Errorf("%s arrived %s after it was due", k.id, a[0].At.Sub(by))
+				t.Errorf("%s arrived %s after it was due, %s after its time %s", k.id, a[0].At.Sub(by), a[0].At.Sub(a[0].Time), a[0].Time.Sub(w.began))
 			case a[0].Body != bodies[k] || a[0].Flags != 0:
 				t.Errorf("%s arrived with flags %b as %s", k.id, a[0].Flags, a[0].Body)
 			default:

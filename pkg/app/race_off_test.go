@@ -5,6 +5,7 @@ package app_test
 import "time"
 
 const (
-	poll   = time.Minute // the default of a source
-	worlds = 10          // of TestConservation
+	poll     = time.Minute // the default of a source
+	worlds   = 200         // of TestConservation
+	raceFlag = ""
 )

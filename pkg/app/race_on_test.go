@@ -9,8 +9,9 @@ import (
 
 // Under the race detector every step costs ten times as much: live asks less often, and there are fewer random worlds.
 const (
-	poll   = 5 * time.Minute
-	worlds = 3
+	poll     = 5 * time.Minute
+	worlds   = 50
+	raceFlag = " -race"
 )
 
 // All timers of a synctest bubble share one context of the race detector (runtime.timers.raceCtx, Go 1.26); two that run at the

@@ -32,9 +32,9 @@ func TestSourcesShareTheBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := app.New(cfg, app.Options{Version: "test", Transport: w.wire, NoSync: true, Sink: func(_ config.Sink, real pipeline.Sink) pipeline.Sink {
+		a, err := app.New(cfg, app.Options{Version: "test", Transport: w.wire, NoSync: true, NoControl: true, Sink: func(_ config.Sink, real pipeline.Sink) pipeline.Sink {
 			_ = real.Close()
-			return w.sinks["out"]
+			return outlet{w.sinks["out"], forever}
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -110,13 +110,13 @@ func TestWrongDate(t *testing.T) {
 	}
 }
 
-// TestOutsideRows has every third page bring 60 rows from before its slice, which the filter should have kept away: those that
+// TestOutsideRows has every third page bring 200 rows from before its slice, which the filter should have kept away: those that
 // are older than what is remembered were shipped long ago, and are counted instead of shipped again.
 func TestOutsideRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		w := newWorld(t, simulator.Options{Generate: generate(0.05, began.Add(-time.Hour), began.Add(5*time.Hour)),
-			Script: &simulator.Script{Rules: []simulator.Rule{{Kind: simulator.OutsideRows, Rows: 60, Every: 3, Until: 5 * time.Hour}}}},
+			Script: &simulator.Script{Rules: []simulator.Rule{{Kind: simulator.OutsideRows, Rows: 200, Every: 3, Until: 5 * time.Hour}}}},
 			"start: 1h\nreread: [30m]", "out")
 		w.start("out")
 		w.until(6 * time.Hour)

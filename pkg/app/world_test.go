@@ -4,25 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/logferry/logferry/pkg/app"
 	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/event"
-	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/fetcher/entra/simulator"
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
-	"github.com/logferry/logferry/pkg/retry"
 )
 
 // world is a simulated tenant, a state folder and receivers, all inside a synctest bubble: hours pass in milliseconds. The
@@ -32,41 +30,69 @@ type world struct {
 	sim   *simulator.Server
 	wire  *wire
 	dir   string
+	state string // the folder's name in dir
 	sinks map[string]*receiver
-	input string    // of the entra block, lines of YAML
-	began time.Time // of the bubble
+	input string       // of the entra block, lines of YAML
+	began time.Time    // of the bubble
+	ahead atomic.Int64 // by how much the service's clock is ahead of the bubble's, ns
 
-	app  *app.App
-	stop func()
+	log     *zap.Logger // nil: none
+	app     *app.App
+	stop    func()
+	alive   *life
+	trap    atomic.Pointer[trap] // where the running pipeline is to crash
+	dead    sync.WaitGroup       // crashed pipelines that have not ended yet
+	crashes []time.Time          // by the service's clock
 }
 
 // newWorld makes a world with the named receivers; nothing runs yet.
 func newWorld(t *testing.T, o simulator.Options, input string, sinks ...string) *world {
 	t.Helper()
-	o.Trace = true
+	w := &world{T: t, dir: folder(t), state: "state", input: input, sinks: map[string]*receiver{}, began: time.Now(), stop: func() {}}
+	o.Trace, o.Now = true, w.now
 	sim, err := simulator.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, sim: sim, dir: t.TempDir(), input: input, sinks: map[string]*receiver{}, began: time.Now(), stop: func() {}}
-	w.wire = &wire{next: sim.Client().Transport}
+	w.sim, w.wire = sim, &wire{next: sim.Client().Transport}
 	for _, name := range sinks {
 		w.sinks[name] = &receiver{}
 	}
 	w.write("secret", simulator.DefaultClientSecret)
-	// A Unix socket's Accept is no durable wait: with one in the bubble its clock would stand still. A folder in its place
-	// makes the pipeline go without.
-	if err := os.MkdirAll(w.path("state/control.sock/taken"), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		w.stop()
+		w.dead.Wait()
 		if err := sim.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return w
 }
+
+// folder gives a folder that goes with the test, in memory where the system has that and nobody wants it elsewhere: the files of
+// a simulated week are written in a second.
+func folder(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("TMPDIR") != "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "logferry-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// now is the service's clock: the bubble's, and what it was put ahead by.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+
+// suspend lets the service's clock go on while this machine's, timers included, stands still.
+func (w *world) suspend(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
@@ -81,7 +107,7 @@ func (w *world) write(name, text string) {
 func (w *world) config(sinks []string) *config.Config {
 	w.Helper()
 	text := fmt.Sprintf("state: {dir: %q, journal_max_bytes: 16MiB}\nadmin: {listen: \"off\"}\nsources:\n  - name: contoso\n    entra:\n"+
-		"      tenant: %s\n      auth: {client_id: %s, client_secret_file: %q}\n", w.path("state"), simulator.DefaultDomain, simulator.DefaultClientID, w.path("secret"))
+		"      tenant: %s\n      auth: {client_id: %s, client_secret_file: %q}\n", w.path(w.state), simulator.DefaultDomain, simulator.DefaultClientID, w.path("secret"))
 	for line := range strings.Lines(w.input) {
 		text += "      " + strings.TrimSpace(line) + "\n"
 	}
@@ -103,15 +129,39 @@ func (w *world) config(sinks []string) *config.Config {
 	return cfg
 }
 
+// life is one run of the pipeline. When it ends by a crash the process is dead at once: what it still does, because nobody can
+// kill a goroutine, reaches neither the API nor a receiver.
+type life struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func (l *life) over() bool { return l.Err() != nil }
+
+// forever is a life without an end.
+var forever = &life{context.Background(), func() {}}
+
+var errDead = errors.New("this process is dead")
+
 // open makes the pipeline, with the real sinks replaced by the receivers of their names.
 func (w *world) open(sinks ...string) (*app.App, error) {
 	w.Helper()
-	return app.New(w.config(sinks), app.Options{Version: "test", Transport: w.wire, NoSync: true, Sink: func(s config.Sink, real pipeline.Sink) pipeline.Sink {
-		if err := real.Close(); err != nil {
-			w.Error(err)
-		}
-		return w.sinks[s.Name]
-	}})
+	ctx, end := context.WithCancel(context.Background())
+	l := &life{ctx, end}
+	w.alive = l
+	if forgetsPauses {
+		w.wire.forget()
+	}
+	return app.New(w.config(sinks), app.Options{
+		Version: "test", Transport: cable{w.wire, l}, NoSync: true, NoControl: true, Log: w.log,
+		Crash: func(point string) { w.pass(l, point) },
+		Sink: func(s config.Sink, real pipeline.Sink) pipeline.Sink {
+			if err := real.Close(); err != nil {
+				w.Error(err)
+			}
+			return outlet{w.sinks[s.Name], l}
+		},
+	})
 }
 
 // start runs the pipeline until stop, which checks the ledger against the state file.
@@ -121,6 +171,12 @@ func (w *world) start(sinks ...string) {
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.run(a)
+}
+
+// run is start for a pipeline that open has made.
+func (w *world) run(a *app.App) {
+	l, folder := w.alive, w.path(w.state)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -129,25 +185,35 @@ func (w *world) start(sinks ...string) {
 		w.Helper()
 		w.stop = func() {}
 		cancel()
+		if l.over() {
+			w.dead.Go(func() {
+				_ = errors.Join(<-done, a.Close(), os.RemoveAll(folder)) // what it says is nobody's business any more
+			})
+			return
+		}
 		err := <-done
 		if err = errors.Join(err, a.Check(), a.Close()); err != nil {
 			w.Error(err)
 		}
+		l.end()
 	}
 }
 
 // until lets time pass to offset after the world's beginning, and what happens then come to rest.
 func (w *world) until(offset time.Duration) {
-	time.Sleep(time.Until(w.began.Add(offset)))
-	synctest.Wait()
+	time.Sleep(w.began.Add(offset).Sub(w.now()))
+	w.settle()
 }
+
+// settle lets what happens now come to rest.
+func (w *world) settle() { synctest.Wait() }
 
 // within the budget of 5 report requests in any 10 s.
 func (w *world) checkBudget() {
 	w.Helper()
 	for caller, n := range w.sim.Stats().Busiest {
 		if n > 5 {
-			w.Errorf("%d requests of %s in 10 s", n, caller.Client)
+			w.Errorf("%d requests of %s in 10 s: %s", n, caller.Client, strings.Join(w.wire.busiest(5), "\n  "))
 		}
 	}
 	for _, early := range w.wire.tooEarly() {
@@ -163,161 +229,6 @@ func (w *world) fault(part string) string {
 		}
 	}
 	return ""
-}
-
-// arrival is one event at a receiver.
-type arrival struct {
-	event.Record        // Raw is nil
-	Body         string // only where the receiver keeps it
-	Event        event.ID
-	At           time.Time
-}
-
-// rec names a record, whatever its version.
-type rec struct{ stream, id string }
-
-// receiver is a sink that remembers what it got.
-type receiver struct {
-	mu   sync.Mutex
-	down error                            // while not nil, every Send fails with it
-	says func(events []event.Event) error // what it says otherwise; nil: it takes everything
-	keep bool                             // the bodies, too
-	slow time.Duration                    // what each Send takes
-	got  []arrival
-	fail int // Sends refused
-}
-
-func (r *receiver) Send(ctx context.Context, events []event.Event) error {
-	r.mu.Lock()
-	slow := r.slow
-	r.mu.Unlock()
-	if retry.Sleep(ctx, slow) != nil {
-		return ctx.Err()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.down != nil {
-		r.fail++
-		return r.down
-	}
-	var err error
-	if r.says != nil {
-		err = r.says(events)
-	}
-	failed := fault.Failed(err)
-	if err != nil && failed == nil {
-		return err
-	}
-	now := time.Now()
-	for i := range events {
-		if failed[i] != nil {
-			continue
-		}
-		a := arrival{Record: events[i].Record, Event: events[i].EventID, At: now}
-		// The event's memory belongs to the lane after Send.
-		if a.ID, a.Raw = strings.Clone(a.ID), nil; r.keep {
-			a.Body = string(events[i].Body)
-		}
-		r.got = append(r.got, a)
-	}
-	return err
-}
-
-func (r *receiver) Limits() event.Limits { return event.Limits{Events: 500, Bytes: 1 << 20} }
-func (r *receiver) Close() error         { return nil }
-
-// set makes the receiver fail with err from now on, or work again.
-func (r *receiver) set(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.down = err
-}
-
-// pace sets what each Send takes from now on.
-func (r *receiver) pace(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.slow = d
-}
-
-func (r *receiver) arrived() []arrival {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.got)
-}
-
-func (r *receiver) refused() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.fail
-}
-
-// byRecord gives the arrivals of each record in their order.
-func (r *receiver) byRecord() map[rec][]arrival {
-	all := map[rec][]arrival{}
-	for _, a := range r.arrived() {
-		k := rec{a.Key.Stream, a.ID}
-		all[k] = append(all[k], a)
-	}
-	return all
-}
-
-// repeats counts the arrivals of an event that was there before.
-func (r *receiver) repeats() (n int) {
-	seen := map[event.ID]bool{}
-	for _, a := range r.arrived() {
-		if seen[a.Event] {
-			n++
-		}
-		seen[a.Event] = true
-	}
-	return n
-}
-
-// wire is the way to the API: it notes each request, and those that were sent although a 429 had asked to wait.
-type wire struct {
-	next http.RoundTripper
-
-	mu    sync.Mutex
-	until time.Time
-	early []string
-	last  time.Time
-	count int
-}
-
-// RoundTrip implements http.RoundTripper.
-func (x *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	report := strings.Contains(strings.ToLower(req.URL.Path), "auditlogs")
-	x.mu.Lock()
-	if now := time.Now(); report {
-		x.count++
-		x.last = now
-		if now.Before(x.until) {
-			x.early = append(x.early, fmt.Sprintf("a request %s before the pause of a 429 is over", x.until.Sub(now)))
-		}
-	}
-	x.mu.Unlock()
-	res, err := x.next.RoundTrip(req)
-	if err == nil && res.StatusCode == http.StatusTooManyRequests {
-		if s, err := strconv.ParseFloat(res.Header.Get("Retry-After"), 64); err == nil {
-			x.mu.Lock()
-			x.until = time.Now().Add(time.Duration(s * float64(time.Second)))
-			x.mu.Unlock()
-		}
-	}
-	return res, err
-}
-
-func (x *wire) requests() (n int, last time.Time) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.count, x.last
-}
-
-func (x *wire) tooEarly() []string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.early[:min(len(x.early), 3)]
 }
 
 // record is a small record of a stream.

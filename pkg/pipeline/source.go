@@ -171,7 +171,7 @@ func (s *source) next() (*stream, timeline.Job, time.Time, bool) {
 	s.saveAll()
 	var due time.Time
 	for _, st := range s.streams {
-		if d := st.line.Due(now); d.After(now) && (due.IsZero() || d.Before(due)) {
+		if d := st.line.Due(now); !d.IsZero() && (due.IsZero() || d.Before(due)) {
 			due = d
 		}
 	}

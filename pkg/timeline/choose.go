@@ -103,15 +103,12 @@ func (l *Line) choose(now time.Time, class event.Class) (chosen *reader) {
 	return chosen
 }
 
-// Due tells when Take may have a slice at the earliest; zero when that depends on the slices under way.
+// Due tells when after now Take may have a slice that it has not yet; zero when that depends on the slices under way alone.
 func (l *Line) Due(now time.Time) time.Time {
 	var first time.Time
 	for _, r := range l.readers {
 		due, ok := l.due(r, now)
-		if !ok {
-			continue
-		}
-		if due = later(due, l.pausedTo); first.IsZero() || due.Before(first) {
+		if due = later(due, l.pausedTo); ok && due.After(now) && (first.IsZero() || due.Before(first)) {
 			first = due
 		}
 	}

@@ -32,15 +32,16 @@ const (
 )
 
 const (
-	firstLength  = time.Hour      // of a closed slice
-	mostLength   = 24 * time.Hour // that it may grow to
-	leastLength  = time.Second    // that it may be halved to
-	mostPages    = 10             // of a slice, before the next one is halved
-	fewRows      = 500            // of a slice, below which the next one is doubled
-	worthPages   = 8              // of a re-reader's slice: it does not wait for more
-	mostFlights  = 8              // slices of one reader under way at once
-	smallerAfter = time.Second    // the pause before a slice that was halved is tried
-	clockSlack   = time.Minute    // by which a cursor may be ahead of its place before it is set back
+	firstLength  = time.Hour        // of a closed slice
+	mostLength   = 24 * time.Hour   // that it may grow to
+	leastLength  = time.Second      // that it may be halved to
+	mostPages    = 10               // of a slice, before the next one is halved
+	fewRows      = 500              // of a slice, below which the next one is doubled
+	worthPages   = 8                // of a re-reader's slice: it does not wait for more
+	mostFlights  = 8                // slices of one reader under way at once
+	smallerAfter = time.Second      // the pause before a slice that was halved is tried
+	floorSlack   = 30 * time.Minute // below which nothing is expected any more: a service's clock may have been wrong by that
+	clockSlack   = time.Minute      // by which a cursor may be ahead of its place before it is set back
 	pageSize     = 1000
 )
 
@@ -165,7 +166,7 @@ func (l *Line) Fail(job Job, now time.Time, pause time.Duration, smaller bool) b
 	if !smaller {
 		return false
 	}
-	if r.kind == Live && r.look > leastLook {
+	if r.kind == Live && r.look > leastLook && len(l.cfg.Reread) > 0 {
 		r.look = max(r.look/2, leastLook)
 		l.note("live: what lies %s back was too much: it looks back %s for now", 2*r.look, r.look)
 		return true
@@ -229,8 +230,8 @@ func (l *Line) cursor(r *reader) event.Cursor {
 	return c
 }
 
-// Floor is the time that every reader is past by what the state says, and every slice under way, with a minute of slack: no
-// row below it is expected any more.
+// Floor is the time that every reader is past by what the state says, and every slice under way, with some slack: no row below
+// it is expected any more.
 func (l *Line) Floor() time.Time { return l.floor(nil, time.Time{}) }
 
 // floor is Floor as it will be once the flight own, if not nil, has moved its reader to pos.
@@ -261,7 +262,7 @@ func (l *Line) floor(own *flight, pos time.Time) time.Time {
 		}
 		lower(at)
 	}
-	return floor.Add(-time.Minute)
+	return floor.Add(-floorSlack)
 }
 
 // order puts the readers in the order in which they are shown: live, the oldest re-reader first, what is to be caught up.

@@ -19,6 +19,7 @@ type live struct {
 	look   time.Duration // look-back now
 	fresh  bool          // what lies before pos is left to others: there is nothing to look back at
 	trail  bool
+	again  time.Time     // where the first slice that trails begins: what was read at a lower age is read once more
 	before time.Time     // up to where the poll before it had read
 	took   time.Duration // per page, waiting for the budget included; a moving average
 	rows   float64       // of a full page; a moving average
@@ -27,7 +28,11 @@ type live struct {
 // window gives live's next slice.
 func (r *reader) window(now, start time.Time) stretch {
 	if r.trail {
-		return stretch{r.pos, later(r.pos, second(now.Add(-r.look)))}
+		from := r.pos
+		if !r.again.IsZero() {
+			from = later(earlier(from, r.again), start)
+		}
+		return stretch{from, later(from, second(now.Add(-r.look)))}
 	}
 	if r.fresh {
 		return stretch{from: later(r.pos, start)}
@@ -39,7 +44,7 @@ func (r *reader) window(now, start time.Time) stretch {
 func (l *Line) polled(r *reader, f *flight, now time.Time, o Outcome) {
 	// A poll begins with its first reply: streams that wait for each other find their places in the round and keep them.
 	r.next = later(f.asked, f.at).Add(l.cfg.Poll.Std())
-	r.before, r.fresh = r.pos, false
+	r.before, r.fresh, r.again = r.pos, false, time.Time{}
 	if l.draining && l.edge.IsZero() {
 		l.edge = r.pos
 	}
@@ -67,8 +72,8 @@ func (l *Line) fit(r *reader, took time.Duration, o Outcome) {
 	once := max(own.once, l.crowd.once)
 	if r.trail {
 		r.trail = once > 0.45
-	} else {
-		r.trail = once > 0.55 && r.look <= least
+	} else if once > 0.55 && r.look <= least {
+		r.trail, r.again = true, r.pos.Add(-r.look)
 	}
 	want := max(least, min(l.lookback(), own.look(poll), l.crowd.look(poll)))
 	if want > r.look {
@@ -112,8 +117,11 @@ func Share(capacity float64, lines []*Line) {
 	}
 }
 
-// leastLook is how far live looks back at least: nearly every record has appeared by then.
+// leastLook is how far live looks back at least: nearly every record has appeared by then, and re-readers find the others.
 func (l *Line) leastLook() time.Duration {
+	if len(l.cfg.Reread) == 0 {
+		return l.lookback()
+	}
 	return min(l.lookback(), max(lookFirst, l.load.late(0.95)+l.cfg.Poll.Std()))
 }
 

@@ -4,6 +4,7 @@
 #
 #   # package: ./pkg/x
 #   # test: TestName          (TestName/sub and TestA|TestB are possible)
+#   # args: -flag 1           (for the test, if it takes any)
 #
 # and goes on as `diff -u a/pkg/x/file.go b/pkg/x/file.go` prints it. A mutant is "caught" when the test fails, "SURVIVED"
 # when it passes, and "BROKEN" when it says nothing: the patch does not apply, the code does not compile, the test is not
@@ -43,32 +44,33 @@ pattern() {
   printf '%s' "${all[*]}"
 }
 
-# gotest DIR PACKAGE TEST: 0 passed, 1 failed, 2 not compiled or no such test. -trimpath lets all copies share the build cache.
+# gotest DIR PACKAGE TEST ARGS: 0 passed, 1 failed, 2 not compiled or no such test. -trimpath lets all copies share the build cache.
 gotest() {
   local out=$1.out
   (cd "$1" && go test -trimpath -vet=off -c -o /dev/null "$2") >"$out" 2>&1 || return 2
-  (cd "$1" && go test -trimpath -vet=off -count=1 -v -timeout "$TIMEOUT" -run "$(pattern "$3")" "$2") >"$out" 2>&1 || return 1
+  (cd "$1" && go test -trimpath -vet=off -count=1 -v -timeout "$TIMEOUT" -run "$(pattern "$3")" "$2" $4) >"$out" 2>&1 || return 1
   grep -q '^=== RUN' "$out" || return 2
 }
 
 # one PATCH: writes its row into $WORK/rows.
 one() {
-  local patch=$1 name dir package test verdict rc=0
+  local patch=$1 name dir package test args verdict rc=0
   name=$(basename "$patch" .patch)
   dir=$WORK/$name
   package=$(header "$patch" package)
   test=$(header "$patch" test)
+  args=$(header "$patch" args)
   cp -r "$WORK/tree" "$dir" && : >"$dir.out"
   if [[ -z $package || -z $test ]]; then
     verdict="BROKEN: lines '# package:' and '# test:' are missing"
   elif ! patch -d "$dir" -p1 -s -f --no-backup-if-mismatch <"$patch" >"$dir.out" 2>&1; then
     verdict="BROKEN: the patch does not apply"
   else
-    gotest "$dir" "$package" "$test" || rc=$?
+    gotest "$dir" "$package" "$test" "$args" || rc=$?
     case $rc in
       0) verdict=SURVIVED ;;
       2) verdict="BROKEN: it does not compile, or there is no such test" ;;
-      *) if baseline "$package" "$test"; then verdict=yes; else verdict="BROKEN: the test fails without the patch too"; fi ;;
+      *) if baseline "$package" "$test" "$args"; then verdict=yes; else verdict="BROKEN: the test fails without the patch too"; fi ;;
     esac
   fi
   printf '%s\t%s\t%s\n' "$name" "$test" "$verdict" >"$WORK/rows/$name"
@@ -76,16 +78,16 @@ one() {
   rm -rf "$dir"
 }
 
-# baseline PACKAGE TEST: whether the test passes on the tree as it is; asked once for each.
+# baseline PACKAGE TEST ARGS: whether the test passes on the tree as it is; asked once for each.
 baseline() {
   local key
-  key=$WORK/base/$(printf '%s %s' "$1" "$2" | cksum | tr ' ' -)
+  key=$WORK/base/$(printf '%s %s %s' "$1" "$2" "$3" | cksum | tr ' ' -)
   (
     flock 9
     if [[ ! -e $key.rc ]]; then
       cp -r "$WORK/tree" "$key"
       local rc=0
-      gotest "$key" "$1" "$2" || rc=$?
+      gotest "$key" "$1" "$2" "$3" || rc=$?
       echo "$rc" >"$key.rc"
       rm -rf "$key"
     fi

@@ -61,11 +61,11 @@ func (m *memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	to := origin{req.URL.Scheme, req.URL.Host}
 	trace := httptrace.ContextClientTrace(ctx)
 	for {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
 		if trace != nil && trace.GetConn != nil {
 			trace.GetConn(to.host)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		used := m.dial(to)
 		resp, err := m.try(req, to)
