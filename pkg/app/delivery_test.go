@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,4 +179,29 @@ func testFullJournal(t *testing.T, first, between, step time.Duration, input str
 	}
 	w.checkBudget()
 	t.Logf("full after %s with %d records, %d bytes over", full, held, max(0, -room))
+}
+
+// TestStormOfUpdates has every record change at each look, as with a member that the table should call volatile: that is said while
+// it lasts, and not longer.
+func TestStormOfUpdates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, simulator.Options{}, "start: 1h\nreread: []\nstreams: [audits]", "out")
+		for i := range 30 {
+			at := w.began.Add(time.Duration(i) * time.Second)
+			r := simulator.Record{Raw: record(simulator.Audits, fmt.Sprint(i), at, ""), Appears: at}
+			for n := range 10 {
+				r.Updates = append(r.Updates, simulator.Update{At: at.Add(time.Duration(n+1) * poll), Raw: record(simulator.Audits, fmt.Sprint(i), at, fmt.Sprintf(`,"seen":%d`, n))})
+			}
+			w.add(simulator.Audits, r)
+		}
+		w.start("out")
+		w.until(5*poll + poll/2)
+		if says := w.fault("updates of stream contoso/" + simulator.Audits); !strings.Contains(says, "known records that have changed") {
+			t.Errorf("status says %q", says)
+		}
+		w.until(13 * poll)
+		if says := w.fault("updates of stream contoso/" + simulator.Audits); says != "" {
+			t.Errorf("it is over, but status says %q", says)
+		}
+	})
 }

@@ -35,6 +35,7 @@ type stream struct {
 	line    *timeline.Line
 	running [event.Classes]int  // slices being read
 	faulty  map[string]*trouble // readers whose last slice failed: one that works must not hide another that never does
+	storm   condition           // of updates
 	last    time.Time           // time of the newest record read
 	moved   time.Time           // when a page was journalled last, by the machine's clock
 }
@@ -366,11 +367,26 @@ func (s *source) journal(ctx context.Context, st *stream, job timeline.Job, c ev
 	if res.Batch != nil {
 		s.p.ring.add(res.Batch)
 	}
-	if rows := res.Rows; rows >= 20 && res.Updated*5 > rows {
-		s.log.Warn("over a fifth of a page are updates of known records: a volatile member may be missing from the stream's table",
-			zap.String("stream", st.key.Stream), zap.Uint64("rows", rows), zap.Uint64("updated", res.Updated))
-	}
+	s.judgeUpdates(st, res.PageCounts)
 	return nil
+}
+
+// judgeUpdates raises the alarm while over a fifth of a page are updates: then it is not the records that change.
+func (s *source) judgeUpdates(st *stream, n event.PageCounts) {
+	if n.Rows < 20 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := n.Updated + n.Suppressed
+	if changed*5 <= n.Rows {
+		st.storm.ok()
+		return
+	}
+	st.storm.fail(fmt.Errorf("%d of the %d rows of a page are known records that have changed: a volatile member may be missing from the stream's table, or something between here and the API changes records; updates: drop keeps the first version only", changed, n.Rows), time.Now())
+	if st.storm.Faults == 1 {
+		s.log.Warn("a storm of updates", zap.String("stream", st.key.Stream), zap.String("error", st.storm.Err))
+	}
 }
 
 // lookForRoom is how often a fetcher looks by itself: the journal also gets room when no lane moves, because batches that were

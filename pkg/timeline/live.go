@@ -142,7 +142,9 @@ func (l *Line) keepFresh(r *reader, now time.Time) {
 	if r.busy() || now.Sub(r.pos) <= most {
 		return
 	}
-	from, edge := r.window(now, l.start).from, second(now).Add(-r.look)
+	from := r.window(now, l.start).from
+	r.look = l.leastLook() // what is new comes first; the stretch left behind begins where live does
+	edge := second(now).Add(-r.look)
 	l.note("live is %s behind: the stretch from %s is caught up beside it", now.Sub(r.pos).Round(time.Second), from.Format(time.RFC3339))
 	l.leaveBehind(from, edge)
 	r.pos, r.before, r.fresh, r.saved = edge, time.Time{}, true, false
