@@ -19,7 +19,7 @@ RACE_SEEDS ?= 50
 # What it prints of a world that fails, then its sums.
 SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill fuzz bench chart image tidy-check
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill tenants fuzz bench chart image tidy-check
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
@@ -71,6 +71,10 @@ mutants:
 
 kill:
 	go test ./test/kill -run TestKill -count=1 -v -kills 100 -timeout 30m
+
+# A thousand quiet tenants in one process: what it holds to, and in one line what it costs.
+tenants:
+	go test ./pkg/app -run '^TestTenantsProcess$$' -count=1 -v -tenants -timeout 30m
 
 fuzz:
 	@for pkg in $$(go list ./pkg/...); do \

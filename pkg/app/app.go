@@ -109,6 +109,7 @@ func (a *App) build() error {
 		return err
 	}
 	a.metrics.Watch(a.Status)
+	a.metrics.Commits(a.store.Commits)
 	return nil
 }
 

@@ -105,7 +105,6 @@ func report(t *testing.T, dir string, end *os.ProcessState, took time.Duration, 
 		ledger = "BROKEN"
 		t.Error(err)
 	}
-	const mib = 1 << 20
 	maxRSS := end.SysUsage().(*syscall.Rusage).Maxrss << 10 // in KiB on Linux
 	fmt.Printf("a million records, %.2f GB: wall %.1fs, user %.1fs + sys %.1fs CPU, anonymous memory %.1f MiB at most, max RSS %.1f MiB (mapped state file included), state file %.1f MiB, ledger %s\n",
 		float64(fetched)/1e9, took.Seconds(), end.UserTime().Seconds(), end.SystemTime().Seconds(), float64(anon)/mib, float64(maxRSS)/mib, float64(file.Size())/mib, ledger)

@@ -8,4 +8,5 @@ const (
 	poll     = time.Minute // the default of a source
 	worlds   = 200         // of TestConservation
 	raceFlag = ""
+	tenants  = 1000 // of TestTenants
 )

@@ -12,6 +12,7 @@ const (
 	poll     = 5 * time.Minute
 	worlds   = 50
 	raceFlag = " -race"
+	tenants  = 120
 )
 
 // All timers of a synctest bubble share one context of the race detector (runtime.timers.raceCtx, Go 1.26); two that run at the

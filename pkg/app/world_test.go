@@ -164,7 +164,7 @@ func (w *world) open(sinks ...string) (*app.App, error) {
 	})
 }
 
-// start runs the pipeline until stop, which checks the ledger against the state file.
+// start runs the pipeline with these sinks until stop.
 func (w *world) start(sinks ...string) {
 	w.Helper()
 	a, err := w.open(sinks...)

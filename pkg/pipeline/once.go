@@ -37,8 +37,8 @@ type SinkSummary struct {
 // each lane is empty or has not got on for patience. It also ends with ctx, after the lanes' grace.
 func (p *Pipeline) Once(ctx context.Context, patience time.Duration) (Summary, error) {
 	before := p.Status()
-	for _, s := range p.sources {
-		s.once = true
+	for i, s := range p.sources {
+		s.once, s.delay = true, min(s.delay, time.Duration(i)*startEvery)
 	}
 	fetching, stopFetching := context.WithCancel(ctx)
 	defer stopFetching()

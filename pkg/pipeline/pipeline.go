@@ -146,7 +146,7 @@ func New(o Options) (*Pipeline, error) {
 	p.ring = newRing(o.Ring, sharedSchemas(o.Outlets))
 	for i := range o.Sources {
 		s := newSource(p, &o.Sources[i])
-		s.delay = time.Duration(i) * min(startEvery, s.Time.Poll.Std()/time.Duration(len(o.Sources)))
+		s.delay = time.Duration(i) * s.Time.Poll.Std() / time.Duration(max(len(o.Sources), startShares))
 		p.sources = append(p.sources, s)
 	}
 	places := map[string]event.Position{}
@@ -164,7 +164,11 @@ func New(o Options) (*Pipeline, error) {
 	return p, nil
 }
 
-// startEvery is the time between the starts of two sources: thousands are spread over a poll, a handful starts at once.
+// The starts of many sources are spread over the whole poll, because each asks in the rhythm in which it began. The first ones
+// begin a share of the poll apart, so that a handful need not wait for each other.
+const startShares = 100
+
+// startEvery is the most that two sources begin apart where each is read only once.
 const startEvery = 50 * time.Millisecond
 
 // sharedSchemas gives the schemas that more than one sink wants: their renderings are worth keeping.

@@ -57,6 +57,7 @@ func full() pipeline.Status {
 func metricsOf(st pipeline.Status) *Metrics {
 	m := NewMetrics("test")
 	m.Watch(func() pipeline.Status { return st })
+	m.Commits(func() uint64 { return 1 })
 	m.Request("contoso", "audits", 200, 1, time.Second)
 	m.Truncated("splunk", 1)
 	_ = m.Sink("splunk", refusing{}).Send(context.Background(), []event.Event{{}})

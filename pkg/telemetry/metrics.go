@@ -69,6 +69,13 @@ func (m *Metrics) Watch(status func() pipeline.Status) {
 	m.Registry.MustRegister(&collector{status: status})
 }
 
+// Commits adds how many transactions of the state file there were.
+func (m *Metrics) Commits(count func() uint64) {
+	m.Registry.MustRegister(prometheus.NewCounterFunc(
+		prometheus.CounterOpts{Name: "logferry_state_commits_total", Help: "Transactions of the state file that were committed since the start."},
+		func() float64 { return float64(count()) }))
+}
+
 // Sink counts what a sink is asked to do.
 func (m *Metrics) Sink(name string, s pipeline.Sink) pipeline.Sink {
 	return &countedSink{Sink: s, name: name, m: m}

@@ -50,15 +50,14 @@ func (l *Line) setBack(r *reader, now time.Time) {
 // oldest never does so: what it leaves out nobody reads. It only gives up what the API has deleted.
 func (l *Line) leaveOut(r *reader, now time.Time) {
 	older := l.older(r)
-	behind, to, why := now.Add(-l.cfg.keeps()), time.Time{}, "it was older than what the API keeps"
-	to = second(behind)
-	if older != nil {
-		behind, to, why = now.Add(-older.age), second(now.Add(-r.age)), "left to "+older.name+": it was behind that one's age"
+	switch {
+	case older == nil:
+		if behind := now.Add(-l.cfg.keeps()); r.pos.Before(behind) {
+			l.skipTo(r, second(behind), now, "it was older than what the API keeps")
+		}
+	case r.pos.Before(now.Add(-older.age)):
+		l.skipTo(r, second(now.Add(-r.age)), now, "left to "+older.name+": it was behind that one's age")
 	}
-	if !r.pos.Before(behind) {
-		return
-	}
-	l.skipTo(r, to, now, why)
 }
 
 // skipTo lets a re-reader leave out what it has not read before to.

@@ -145,22 +145,37 @@ func (rd *reader) get(ctx context.Context, link string, token auth.Token, told *
 		told.Bytes = len(got.body)
 		return got, nil
 	}
-	if rd.memory, err = rd.f.shared.hold(pageCtx); err != nil {
-		return reply{}, rd.noRoom(ctx)
+	if told.Bytes, err = rd.receive(ctx, pageCtx, resp); err != nil {
+		return reply{}, err
 	}
-	err = rd.memory.read(resp.Body, resp.ContentLength)
-	got.body, told.Bytes = rd.memory.body, len(rd.memory.body)
+	got.body = rd.memory.body
+	return got, nil
+}
+
+// receive reads a page's body into memory and gives how many bytes came, also with an error. ctx is the caller's, pageCtx the
+// request's.
+func (rd *reader) receive(ctx, pageCtx context.Context, resp *http.Response) (n int, err error) {
+	body, err := rd.f.shared.begin(resp.Body)
+	defer rd.f.shared.end(body)
+	n = body.Buffered()
+	if err == nil {
+		if rd.memory, err = rd.f.shared.hold(pageCtx); err != nil {
+			return n, rd.noRoom(ctx)
+		}
+		err = rd.memory.read(body, resp.ContentLength)
+		n = len(rd.memory.body)
+	}
 	switch {
 	case err == nil:
-		return got, nil
+		return n, nil
 	case errors.Is(err, errBodyTooLarge):
-		return reply{}, rd.fail(KindTooLarge, fmt.Errorf("read body: over %d MiB: ask for a smaller page", mostBody>>20))
+		return n, rd.fail(KindTooLarge, fmt.Errorf("read body: over %d MiB: ask for a smaller page", mostBody>>20))
 	}
 	err = rd.transportError(ctx, err)
 	if broken, ok := errors.AsType[*SliceError](err); ok && broken.Kind == KindNetwork {
-		broken.Kind, broken.Err = KindTruncated, fmt.Errorf("read body: broken off after %d bytes: %w", len(got.body), broken.Err)
+		broken.Kind, broken.Err = KindTruncated, fmt.Errorf("read body: broken off after %d bytes: %w", n, broken.Err)
 	}
-	return reply{}, err
+	return n, err
 }
 
 func (rd *reader) noRoom(ctx context.Context) error {

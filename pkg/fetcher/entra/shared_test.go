@@ -180,6 +180,53 @@ func TestPagesInMemory(t *testing.T) {
 	})
 }
 
+// TestHangingPagesHoldNoPlace: where the service hangs in the middle of many small pages, others are read all the same.
+func TestHangingPagesHoldNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &api{}
+		a.serve = func(r *http.Request) (*http.Response, error) {
+			res := respond(200, nil, auditPage(0, 1, ""))
+			res.Body = hanging{io.LimitReader(res.Body, 100), r.Context()}
+			return res, nil
+		}
+		shared := NewShared()
+		f := newFetcher(t, a, testConfig(t, func(c *Config) { c.Budget = Budget{1000, field.Duration(time.Second)} }), Options{Shared: shared})
+		var group sync.WaitGroup
+		for range heldPages + 1 {
+			group.Go(func() {
+				if _, _, err := all(t.Context(), f, auditSlice()); KindOf(err) != KindTimeout {
+					t.Errorf("a page that hangs: %v", err)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		whole := &api{serve: func(*http.Request) (*http.Response, error) { return respond(200, nil, auditPage(0, 1, "")), nil }}
+		g := newFetcher(t, whole, testConfig(t, nil), Options{Shared: shared})
+		asked := time.Now()
+		if _, ids, err := all(t.Context(), g, auditSlice()); len(ids) != 1 || err != nil || time.Since(asked) > 10*time.Second {
+			t.Errorf("beside them: %v, %v, after %s", ids, err, time.Since(asked))
+		}
+		group.Wait()
+	})
+}
+
+// hanging is a body that ends with its request.
+type hanging struct {
+	io.Reader
+	ctx context.Context
+}
+
+func (h hanging) Read(p []byte) (int, error) {
+	if n, _ := h.Reader.Read(p); n > 0 {
+		return n, nil
+	}
+	<-h.ctx.Done()
+	return 0, h.ctx.Err()
+}
+
+func (h hanging) Close() error { return nil }
+
 // TestWaitingHoldsNoPage: between two pages, and whatever ends a slice, its memory is with the others.
 func TestWaitingHoldsNoPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
