@@ -8,10 +8,12 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 
 # Where goroutines share state: these run under the race detector, which makes them three to ten times slower.
-RACE := ./pkg/app/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg/secure/... ./pkg/sink/... ./pkg/store/... \
+RACE := ./pkg/app/... ./pkg/budget/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg/secure/... ./pkg/sink/... ./pkg/store/... \
 	./pkg/telemetry/... ./pkg/timeline/...
 # Everything else, but for the end-to-end tests, which come last.
 PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(e2e|kill)$$')
+# What takes half a minute as it is.
+LONG = TestLoad|TestThreeDaysOutage|TestTenants|TestSickTenants
 FUZZTIME ?= 20s
 # Of TestConservation.
 SEEDS ?= 200
@@ -33,7 +35,8 @@ test: peers lint unit e2e
 unit:
 	go vet ./...
 	go test -timeout 5m $(PLAIN)
-	CGO_ENABLED=1 go test -race -timeout 8m -skip '^TestConservation$$' $(RACE)
+	CGO_ENABLED=1 go test -race -timeout 10m -skip '^($(LONG)|TestConservation)$$' $(RACE)
+	go test -timeout 5m -run '^($(LONG))$$' ./pkg/app ./pkg/pipeline
 	$(MAKE) conservation conservation-race
 	go test -count=1 -v -timeout 8m ./test/kill
 

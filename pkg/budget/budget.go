@@ -42,7 +42,6 @@ type Limiter struct {
 type waiter struct {
 	class event.Class
 	rank  time.Duration
-	on    bool          // goes on with what was begun
 	woken chan struct{} // holds one element when it is its turn
 }
 
