@@ -30,6 +30,7 @@ func New(stream string, cfg Config, now time.Time, saved []event.Cursor, remembe
 		l.begin(now, lost)
 	} else {
 		known = l.Floor()
+		l.purged = known
 		if at := cfg.Start.Resolve(now); !cfg.Start.At.IsZero() && at.Before(l.start) {
 			l.note("start is %s now, but this stream was begun at %s: start is for the first run, what is older is not read", at.Format(time.RFC3339), l.start.Format(time.RFC3339))
 		}
@@ -116,12 +117,16 @@ func (l *Line) closed(kind string, from, to time.Time) {
 	if kind != Backfill {
 		name = fmt.Sprintf("%s/%d", kind, from.Unix())
 	}
-	if r := l.find(name); r != nil { // the stretch was damaged again: what its reader has read of it is lost, too
-		r.end, r.back, r.born = later(r.end, to), from, l.numbers
-		if !r.busy() {
-			r.turnBack()
-		}
+	r := l.find(name)
+	for r != nil && r.busy() { // it goes on, but what it has asked for does not count for the new one
+		name += "+"
+		r = l.find(name)
+	}
+	if r == nil {
+		l.add(&reader{name: name, kind: kind, pos: from, end: to})
 		return
 	}
-	l.add(&reader{name: name, kind: kind, pos: from, end: to})
+	// The stretch was damaged again: what its reader has read of it is lost, too.
+	r.pos, r.end, r.done, r.saved, r.born = from, later(r.end, to), nil, false, l.numbers
+	r.kept = earlier(r.kept, from)
 }

@@ -67,18 +67,18 @@ func (l *Line) Take(now time.Time, class event.Class) (Job, bool) {
 	}
 	l.numbers++
 	f := &flight{reader: r, at: now, number: l.numbers}
-	r.flights = append(r.flights, f)
-	s := event.Slice{Stream: l.stream, Reader: r.name, Class: class, Top: r.top}
-	switch r.kind {
-	case Live:
+	if r.kind == Live {
 		f.span = r.window(now, l.start)
-	case Reread:
-		s.Rank = r.age
-		fallthrough
-	default:
-		f.span, _ = l.open(r, now)
+		l.recall(r.pos.Add(-l.lookback()), now) // after a restart it looks back that far, whatever it does now
+	} else {
+		if f.span = l.open(r, now); f.span.empty() {
+			return Job{}, false
+		}
+		l.firstRead(r, f.span, now)
+		l.recall(f.span.from, now)
 	}
-	s.From, s.To = f.span.from, f.span.to
+	r.flights = append(r.flights, f)
+	s := event.Slice{Stream: l.stream, Reader: r.name, Class: class, Rank: r.age, From: f.span.from, To: f.span.to, Top: r.top}
 	return Job{Slice: s, Uncertain: r.kind == Recovery, flight: f}, true
 }
 
@@ -133,7 +133,7 @@ func (l *Line) due(r *reader, now time.Time) (due time.Time, ok bool) {
 	from := l.taken(r).past(r.pos)
 	if r.kind == Reread {
 		if l.draining && from.Before(second(l.edge.Add(-r.age))) {
-			return r.next, true
+			return later(r.next, from.Add(r.age+leastLength)), true // the clock may be behind edge by now
 		}
 		return later(r.next, from.Add(r.age+l.step(r))), true
 	}
@@ -170,8 +170,8 @@ func (l *Line) taken(r *reader) stretches {
 	return taken
 }
 
-// open gives the next slice of a reader other than live.
-func (l *Line) open(r *reader, now time.Time) (stretch, bool) {
+// open gives the next slice of a reader other than live; an empty one if there is none.
+func (l *Line) open(r *reader, now time.Time) stretch {
 	limit := earlier(r.end, second(now))
 	if r.kind == Reread {
 		limit = second(now.Add(-r.age))
@@ -181,10 +181,9 @@ func (l *Line) open(r *reader, now time.Time) (stretch, bool) {
 	}
 	parts := l.taken(r).outside(stretch{r.pos, limit})
 	if len(parts) == 0 {
-		return stretch{}, false
+		return stretch{}
 	}
-	first := parts[0]
 	// A slice of many pages is lost as a whole when one of them fails.
-	first.to = earlier(first.to, first.from.Add(min(r.length, max(time.Minute, l.worth(mostPages)))))
-	return first, true
+	length := min(r.length, max(time.Minute, l.worth(mostPages)))
+	return stretch{parts[0].from, earlier(parts[0].to, parts[0].from.Add(length))}
 }

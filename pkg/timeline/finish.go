@@ -11,6 +11,7 @@ import (
 // service's time. Nothing moves until Apply: the commit may fail.
 func (l *Line) Finish(job Job, firstPage, now time.Time) Moves {
 	r, f := job.reader, job.flight
+	held := r.committing(f) || l.newHole()
 	f.finished, f.asked = true, firstPage
 	m := Moves{flight: f, read: f.span, pos: r.pos}
 	// The service's clock may turn out to be behind the one that the slice was made by.
@@ -24,20 +25,16 @@ func (l *Line) Finish(job Job, firstPage, now time.Time) Moves {
 		m.read.to = earlier(f.span.to, second(now))
 	}
 	m.read.to = later(m.read.to, m.read.from)
-	if r.kind != Live && m.read.from.After(l.advance(r, r.done, r.pos)) {
+	if r.kind != Live && (held || m.read.from.After(l.advance(r, r.done, r.pos))) {
 		// One before it is still being read: the cursor stays, and what was read here is remembered.
-		m.Floor = l.floor(f, earlier(r.kept, r.pos))
+		m.Floor = l.forget(l.floor(f, earlier(r.kept, r.pos)))
 		return m
 	}
-	switch {
-	case r.kind == Live:
+	if r.kind == Live {
 		// It may also have gone back: what the service's clock says now is where it has read up to.
 		m.pos = m.read.to
-	default:
+	} else {
 		m.pos = l.advance(r, r.done.with(m.read), r.pos)
-	}
-	if !r.back.IsZero() {
-		m.pos = earlier(m.pos, r.back)
 	}
 	// Only the job's own cursor is saved: another reader's commit may be under way, and its cursor must not fall back behind it.
 	moved := l.cursor(r)
@@ -48,8 +45,13 @@ func (l *Line) Finish(job Job, firstPage, now time.Time) Moves {
 	} else {
 		m.Cursors = []event.Cursor{moved}
 	}
-	m.Floor = l.floor(f, m.pos)
+	m.Floor = l.forget(l.floor(f, m.pos))
 	return m
+}
+
+// newHole tells whether there is a hole that the state does not know of yet: no cursor may be saved beyond it.
+func (l *Line) newHole() bool {
+	return slices.ContainsFunc(l.readers, func(x *reader) bool { return x.kind == Hole && !x.saved })
 }
 
 // advance gives the place that r gets to from pos over what is done and what is left to holes.
@@ -80,13 +82,11 @@ func (l *Line) Apply(m Moves, now time.Time, o Outcome) {
 		r.pos = m.pos
 		l.polled(r, f, now, o)
 	} else {
-		l.firstRead(r, m.read, now)
 		l.unmark(event.Uncovered, r.name, m.read)
 		r.done = r.done.with(m.read)
 		l.settleAt(r)
 		r.resize(o)
 	}
-	r.turnBack()
 	l.credit(m)
 	l.endOver()
 	l.settle()
@@ -99,9 +99,7 @@ func (r *reader) land(f *flight) {
 
 // settleAt moves r over what is done.
 func (l *Line) settleAt(r *reader) {
-	if pos := l.advance(r, r.done, r.pos); !pos.Equal(r.pos) {
-		r.pos = pos
-	}
+	r.pos = l.advance(r, r.done, r.pos)
 	r.done = r.done.above(r.pos)
 	if !r.pos.Equal(r.kept) {
 		r.saved = false
@@ -115,7 +113,7 @@ func (r *reader) resize(o Outcome) {
 	}
 	switch {
 	case o.Pages > mostPages:
-		r.length = max(r.length/2, leastLength)
+		r.length = max((r.length / 2).Truncate(time.Second), leastLength)
 	case o.Rows < fewRows:
 		r.length = min(r.length*2, mostLength)
 	}
@@ -151,14 +149,4 @@ func (l *Line) endOver() {
 		}
 		return r.over()
 	})
-}
-
-// turnBack moves a reader that is to begin again.
-func (r *reader) turnBack() {
-	if r.back.IsZero() {
-		return
-	}
-	r.pos, r.done, r.saved = earlier(r.pos, r.back), nil, false
-	r.kept = earlier(r.kept, r.pos)
-	r.back = time.Time{}
 }

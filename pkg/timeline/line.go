@@ -93,6 +93,7 @@ type Line struct {
 	edge     time.Time // the service's time of the first poll since Drain; zero before it
 	pausedTo time.Time
 	numbers  uint64    // of the last job
+	purged   time.Time // the state may have forgotten the ids of what is older
 	good     time.Time // when a slice was read last
 }
 
@@ -107,7 +108,6 @@ type reader struct {
 	flights []*flight
 	length  time.Duration
 	top     int       // page size while it had to be halved; 0: the stream's own
-	back    time.Time // where it has to begin again after the slice under way; zero: it goes on
 	saved   bool      // its cursor has been handed out for saving since it was made or set
 	next    time.Time // not before
 	failing bool      // its last slice failed
@@ -119,9 +119,9 @@ type reader struct {
 
 func (r *reader) busy() bool { return len(r.flights) > 0 }
 
-// committing tells whether the last page of a slice is on its way into the state.
-func (r *reader) committing() bool {
-	return slices.ContainsFunc(r.flights, func(f *flight) bool { return f.finished })
+// committing tells whether the last page of a slice other than f is on its way into the state.
+func (r *reader) committing(f *flight) bool {
+	return slices.ContainsFunc(r.flights, func(x *flight) bool { return x != f && x.finished })
 }
 
 // closed tells whether the reader has an end, and is the first to read its stretch.
@@ -157,7 +157,6 @@ func (l *Line) Fail(job Job, now time.Time, pause time.Duration, smaller bool) b
 	r := job.reader
 	r.land(job.flight)
 	r.next, r.failing = now.Add(pause), true
-	r.turnBack()
 	if r.kind == Hole {
 		r.next = now.Add(min(holeFirst<<min(r.tries, 10), holeMost))
 		r.tries++
@@ -167,7 +166,7 @@ func (l *Line) Fail(job Job, now time.Time, pause time.Duration, smaller bool) b
 		return false
 	}
 	if r.kind == Live && r.look > leastLook && len(l.cfg.Reread) > 0 {
-		r.look = max(r.look/2, leastLook)
+		r.look = max((r.look / 2).Truncate(time.Second), leastLook)
 		l.note("live: what lies %s back was too much: it looks back %s for now", 2*r.look, r.look)
 		return true
 	}
@@ -206,7 +205,7 @@ func (l *Line) Repair(from, to, now time.Time) {
 func (l *Line) Unsaved() (m event.Moves, ok bool) {
 	for _, r := range l.readers {
 		// Where a last page is on its way its cursor must not be overtaken by an older one.
-		if r.saved || r.committing() {
+		if r.saved || r.committing(nil) {
 			continue
 		}
 		c := l.cursor(r)
@@ -215,15 +214,14 @@ func (l *Line) Unsaved() (m event.Moves, ok bool) {
 	}
 	m.Remove, l.removed = slices.DeleteFunc(l.removed, func(name string) bool { return l.find(name) != nil }), nil
 	m.Marks = l.marks.unsaved()
-	m.Floor = l.Floor()
-	return m, len(m.Cursors)+len(m.Remove) > 0 || m.Marks != nil
+	if ok = len(m.Cursors)+len(m.Remove) > 0 || m.Marks != nil; ok {
+		m.Floor = l.forget(l.Floor())
+	}
+	return m, ok
 }
 
 func (l *Line) cursor(r *reader) event.Cursor {
 	c := event.Cursor{Reader: r.name, Pos: r.pos, End: r.end, Slice: event.Duration(r.length)}
-	if !r.back.IsZero() {
-		c.Pos = earlier(c.Pos, r.back)
-	}
 	if r.kind == Live {
 		c.Start = l.start
 	}
@@ -249,9 +247,6 @@ func (l *Line) floor(own *flight, pos time.Time) time.Time {
 			}
 		}
 		at := earlier(r.kept, r.pos)
-		if !r.back.IsZero() {
-			at = earlier(at, r.back)
-		}
 		if own != nil && r == own.reader {
 			if at = pos; r.closed() && !pos.Before(r.end) {
 				continue
@@ -263,6 +258,21 @@ func (l *Line) floor(own *flight, pos time.Time) time.Time {
 		lower(at)
 	}
 	return floor.Add(-floorSlack)
+}
+
+// forget notes that the ids of what is older than floor may be deleted from now on.
+func (l *Line) forget(floor time.Time) time.Time {
+	l.purged = later(l.purged, floor)
+	return floor
+}
+
+// recall doubts what a slice from that time on will show although its ids may be forgotten: the clock has gone back. What is found
+// from now on is remembered again.
+func (l *Line) recall(from, now time.Time) {
+	if from = from.Add(-floorSlack); from.Before(l.purged) {
+		l.doubt(from, l.purged, now)
+		l.purged = from
+	}
 }
 
 // order puts the readers in the order in which they are shown: live, the oldest re-reader first, what is to be caught up.

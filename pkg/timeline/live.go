@@ -79,7 +79,7 @@ func (l *Line) fit(r *reader, took time.Duration, o Outcome) {
 	if want > r.look {
 		want = min(want, r.look+r.look/3)
 	}
-	r.look = want
+	r.look = want.Truncate(time.Second)
 }
 
 // crowd is what live's reading costs: of one line by itself, or of all that share a budget.
@@ -159,7 +159,7 @@ func (l *Line) leaveBehind(from, to time.Time) {
 	n := 0
 	for _, r := range l.readers {
 		// Where a last page is on its way it may be the end: its commit would take away the cursor that was saved for the longer stretch.
-		if r.kind != Catchup || r.committing() {
+		if r.kind != Catchup || r.committing(nil) {
 			continue
 		}
 		n++

@@ -9,14 +9,15 @@ import (
 // check brings the readers in line with the service's clock before one is chosen.
 func (l *Line) check(now time.Time) {
 	for _, r := range l.readers {
-		if r.kind == Reread && r.busy() && !r.committing() {
-			l.leaveOut(r, now) // its slices may wait for their turn for long: what they read in the end is no longer left out
+		if !r.busy() {
+			l.setBack(r, now)
 		}
-		if r.busy() {
-			continue
-		}
-		l.setBack(r, now)
+	}
+	for _, r := range l.readers {
 		switch {
+		case r.kind == Reread && r.busy() && !r.committing(nil):
+			l.leaveOut(r, now) // its slices may wait for their turn for long: what they read in the end is no longer left out
+		case r.busy():
 		case r.kind == Live:
 			l.keepFresh(r, now)
 		case r.kind == Reread:
@@ -32,6 +33,9 @@ func (l *Line) check(now time.Time) {
 // it has passed meanwhile it has not really read.
 func (l *Line) setBack(r *reader, now time.Time) {
 	limit := second(now)
+	if r.kind == Hole { // it has passed nothing: set back it would grow, and others pass over it
+		return
+	}
 	if r.kind == Reread {
 		limit = later(second(now.Add(-r.age)), earlier(l.start, r.pos))
 	}
@@ -39,11 +43,12 @@ func (l *Line) setBack(r *reader, now time.Time) {
 		return
 	}
 	l.note("cursor of %s was at %s, ahead of the service's clock: set back to %s", r.name, r.pos.Format(time.RFC3339), limit.Format(time.RFC3339))
-	if r.kind == Reread {
-		l.doubt(limit, now, now)
-	}
-	r.pos, r.next, r.saved, r.done = limit, time.Time{}, false, nil
+	l.recall(limit, now)
+	r.pos, r.next, r.saved = limit, time.Time{}, false
 	r.kept = earlier(r.kept, limit)
+	for _, x := range l.readers { // what was read beyond a cursor or is under way was chosen by the wrong clock
+		x.done, x.born = nil, l.numbers
+	}
 }
 
 // leaveOut lets a re-reader that is behind the next older one's age go on at its own and leave the stretch to that one. The
@@ -64,12 +69,8 @@ func (l *Line) leaveOut(r *reader, now time.Time) {
 func (l *Line) skipTo(r *reader, to, now time.Time, why string) {
 	read := r.done
 	for _, x := range l.readers {
-		if !x.closed() {
-			continue
-		}
-		// What others are yet to read for the first time they read at this age; of what they are reading now credit will tell.
-		for _, part := range l.taken(x).outside(stretch{x.pos, x.end}) {
-			read = read.with(part)
+		if x.closed() {
+			read = x.willRead(read, r.age)
 		}
 	}
 	for _, part := range read.outside(stretch{r.pos, to}) {
@@ -79,6 +80,19 @@ func (l *Line) skipTo(r *reader, to, now time.Time, why string) {
 	r.pos = to
 	l.settleAt(r)
 	r.saved = false
+}
+
+// willRead adds to read what a closed reader is yet to read for the first time, which is at an age of at least age.
+func (r *reader) willRead(read stretches, age time.Duration) stretches {
+	asked := r.done
+	for _, f := range r.flights {
+		asked = asked.with(f.span)
+		read = read.with(stretch{f.span.from, earlier(f.span.to, second(f.at.Add(-age)))})
+	}
+	for _, part := range asked.outside(stretch{r.pos, r.end}) {
+		read = read.with(part)
+	}
+	return read
 }
 
 // older gives the re-reader of the next higher age.
@@ -137,13 +151,14 @@ func (l *Line) TooOld(job Job, now time.Time) {
 // leastKept is how long the API keeps records without a licence.
 const leastKept = 7 * 24 * time.Hour
 
-// firstRead notes what was read for the first time when the API may have deleted a part of it.
+// firstRead notes what is about to be read for the first time when the API may have deleted a part of it. The mark is saved before
+// the slice is read: its last page moves the cursor for good.
 func (l *Line) firstRead(r *reader, read stretch, now time.Time) {
 	old := stretch{read.from, earlier(read.to, second(now.Add(-l.cfg.retention())))}
 	if !r.closed() || old.empty() {
 		return
 	}
-	l.mark(event.Gap, r.name, old, "it was read when older than "+l.cfg.retention().String()+": the API may have deleted some of it (retention tells what the licence keeps)", now)
+	l.mark(event.Gap, r.name, old, "it is read when older than "+l.cfg.retention().String()+": the API may have deleted some of it (retention tells what the licence keeps)", now)
 }
 
 func (c Config) retention() time.Duration {
