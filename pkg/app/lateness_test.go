@@ -16,8 +16,9 @@ var ages = []time.Duration{30 * time.Minute, 2 * time.Hour, 24 * time.Hour, 72 *
 
 const (
 	lookback = 15 * time.Minute
-	// At 5 requests in 10 s one leaves every 2 s: ten readers that are due at once wait this long for each other.
-	queue = 10 * 2 * time.Second
+	// At 5 requests in 10 s one leaves every 2 s: when all 25 readers of five streams are due at once, and live for the next time
+	// meanwhile, they wait this long for each other.
+	queue = 35 * 2 * time.Second
 )
 
 // due is the latest time at which a record that happened at and appears late after that is to arrive: by live where look-back

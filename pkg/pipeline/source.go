@@ -36,6 +36,7 @@ type stream struct {
 	running [event.Classes]int  // slices being read
 	faulty  map[string]*trouble // readers whose last slice failed: one that works must not hide another that never does
 	storm   condition           // of updates
+	stormy  time.Time           // when the last page of the storm was read
 	last    time.Time           // time of the newest record read
 	moved   time.Time           // when a page was journalled last, by the machine's clock
 }
@@ -371,6 +372,9 @@ func (s *source) journal(ctx context.Context, st *stream, job timeline.Job, c ev
 	return nil
 }
 
+// stormLasts is for how long a page counts when no other has enough rows to tell.
+const stormLasts = 15 * time.Minute
+
 // judgeUpdates raises the alarm while over a fifth of a page are updates: then it is not the records that change.
 func (s *source) judgeUpdates(st *stream, n event.PageCounts) {
 	if n.Rows < 20 {
@@ -384,6 +388,7 @@ func (s *source) judgeUpdates(st *stream, n event.PageCounts) {
 		return
 	}
 	st.storm.fail(fmt.Errorf("%d of the %d rows of a page are known records that have changed: a volatile member may be missing from the stream's table, or something between here and the API changes records; updates: drop keeps the first version only", changed, n.Rows), time.Now())
+	st.stormy = time.Now()
 	if st.storm.Faults == 1 {
 		s.log.Warn("a storm of updates", zap.String("stream", st.key.Stream), zap.String("error", st.storm.Err))
 	}

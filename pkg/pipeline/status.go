@@ -129,7 +129,9 @@ func (s *source) report(st *Status, ledger map[event.StreamKey]event.StreamLedge
 			Lateness: x.line.Lateness(), PageCounts: ledger[x.key].PageCounts,
 		})
 		st.Faults = x.state().report(st.Faults, "stream "+name)
-		st.Faults = x.storm.report(st.Faults, "updates of stream "+name)
+		if time.Since(x.stormy) < stormLasts {
+			st.Faults = x.storm.report(st.Faults, "updates of stream "+name)
+		}
 		for _, hole := range x.line.Holes() {
 			st.Faults = append(st.Faults, Fault{Part: "stream " + name, Err: hole.String(), Since: hole.Since})
 		}

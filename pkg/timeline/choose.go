@@ -28,16 +28,14 @@ func (l *Line) step(r *reader) time.Duration {
 	return min(r.age/4, time.Hour, max(time.Minute, l.worth(worthPages)))
 }
 
-// worth is how long a stretch is that fills so many pages; a day if that is not known.
+// worth is how long a stretch is that fills so many pages; a day at most.
 func (l *Line) worth(pages float64) time.Duration {
-	if l.load.rate <= 0 {
-		return mostLength
+	if full := pages * pageSize; full < l.load.rate*mostLength.Seconds() {
+		return time.Duration(full / l.load.rate * float64(time.Second)).Truncate(time.Second)
 	}
-	return min(mostLength, time.Duration(pages*pageSize/l.load.rate*float64(time.Second)).Truncate(time.Second))
+	return mostLength
 }
 
-// Wants tells whether a reader of that class has a slice that is due at now, and how urgent it is: of several lines the one
-// with the highest rank goes first. Live is ranked by how long it has been due, a re-reader by its age, because the oldest one
 // is the last that can find a record, and the others by how far back they are.
 func (l *Line) Wants(now time.Time, class event.Class) (rank time.Duration, ok bool) {
 	l.check(now)

@@ -93,8 +93,9 @@ func (c crowd) look(poll time.Duration) time.Duration {
 	if c.once <= 0 {
 		return mostLength
 	}
-	room := 0.85*poll.Seconds() - c.page/2 // the last page of a slice is half full on average and costs as much as any
-	return max(0, min(mostLength, time.Duration(room/c.once*float64(time.Second))-poll))
+	room := 0.85*poll.Seconds() - c.page/2            // the last page of a slice is half full on average and costs as much as any
+	seconds := min(room/c.once, mostLength.Seconds()) // a quiet stream's quotient is beyond any duration
+	return max(0, time.Duration(seconds*float64(time.Second))-poll)
 }
 
 // perSecond is how many full pages reading everything once takes per second.

@@ -157,3 +157,17 @@ func TestOnceWithAClockThatGoesBack(t *testing.T) {
 		t.Errorf("not drained: %+v, edge %v", w.line.Readers(), w.line.edge)
 	}
 }
+
+// TestNextToNothing: the rate of a stream that has gone quiet falls for ever, and what is reckoned from it stays within bounds.
+func TestNextToNothing(t *testing.T) {
+	l := New("audits", config(0), epoch, nil, nil, time.Time{})
+	for _, rate := range []float64{0, 1e-300, 1e-12, 1e-6} {
+		l.load.rate = rate
+		if d := l.worth(worthPages); d != mostLength {
+			t.Errorf("at %g records a second eight pages are worth %s", rate, d)
+		}
+		if look := (crowd{once: rate, page: 2}).look(time.Minute); look < 20*time.Hour {
+			t.Errorf("at %g records a second look-back is %s", rate, look)
+		}
+	}
+}
