@@ -12,8 +12,8 @@ RACE := ./pkg/app/... ./pkg/budget/... ./pkg/fetcher/... ./pkg/pipeline/... ./pk
 	./pkg/telemetry/... ./pkg/timeline/...
 # Everything else, but for the end-to-end tests, which come last.
 PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(e2e|kill)$$')
-# What takes half a minute as it is.
-LONG = TestLoad|TestThreeDaysOutage|TestTenants|TestSickTenants
+# What takes long as it is, and shares no more state than the others: once, without the race detector.
+LONG = TestLoad|TestThreeDaysOutage|TestTenants|TestSickTenants|TestAsk_.*
 FUZZTIME ?= 20s
 # Of TestConservation.
 SEEDS ?= 200
