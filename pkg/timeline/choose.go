@@ -36,6 +36,8 @@ func (l *Line) worth(pages float64) time.Duration {
 	return mostLength
 }
 
+// Wants tells whether a reader of that class has a slice that is due at now, and how urgent it is: of several lines the one
+// with the highest rank goes first. Live is ranked by how long it has been due, a re-reader by its age, because the oldest one
 // is the last that can find a record, and the others by how far back they are.
 func (l *Line) Wants(now time.Time, class event.Class) (rank time.Duration, ok bool) {
 	l.check(now)
