@@ -39,7 +39,6 @@ const (
 	fewRows      = 500              // of a slice, below which the next one is doubled
 	worthPages   = 8                // of a re-reader's slice: it does not wait for more
 	mostFlights  = 8                // slices of one reader under way at once
-	smallerAfter = time.Second      // the pause before a slice that was halved is tried
 	floorSlack   = 30 * time.Minute // below which nothing is expected any more: a service's clock may have been wrong by that
 	clockSlack   = time.Minute      // by which a cursor may be ahead of its place before it is set back
 	pageSize     = 1000
