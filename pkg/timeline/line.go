@@ -32,16 +32,16 @@ const (
 )
 
 const (
-	firstLength  = time.Hour        // of a closed slice
-	mostLength   = 24 * time.Hour   // that it may grow to
-	leastLength  = time.Second      // that it may be halved to
-	mostPages    = 10               // of a slice, before the next one is halved
-	fewRows      = 500              // of a slice, below which the next one is doubled
-	worthPages   = 8                // of a re-reader's slice: it does not wait for more
-	mostFlights  = 8                // slices of one reader under way at once
-	floorSlack   = 30 * time.Minute // below which nothing is expected any more: a service's clock may have been wrong by that
-	clockSlack   = time.Minute      // by which a cursor may be ahead of its place before it is set back
-	pageSize     = 1000
+	firstLength = time.Hour        // of a closed slice
+	mostLength  = 24 * time.Hour   // that it may grow to
+	leastLength = time.Second      // that it may be halved to
+	mostPages   = 10               // of a slice, before the next one is halved
+	fewRows     = 500              // of a slice, below which the next one is doubled
+	worthPages  = 8                // of a re-reader's slice: it does not wait for more
+	mostFlights = 8                // slices of one reader under way at once
+	floorSlack  = 30 * time.Minute // below which nothing is expected any more: a service's clock may have been wrong by that
+	clockSlack  = time.Minute      // by which a cursor may be ahead of its place before it is set back
+	pageSize    = 1000
 )
 
 // Job is one slice to be read by one reader. It is under way until Apply or Fail.
