@@ -148,7 +148,7 @@ func (l *Line) keepFresh(r *reader, now time.Time) {
 	edge := second(now).Add(-r.look)
 	l.note("live is %s behind: the stretch from %s is caught up beside it", now.Sub(r.pos).Round(time.Second), from.Format(time.RFC3339))
 	l.leaveBehind(from, edge)
-	r.pos, r.before, r.fresh, r.saved = edge, time.Time{}, true, false
+	r.pos, r.before, r.again, r.fresh, r.saved = edge, time.Time{}, time.Time{}, true, false
 	l.order()
 }
 

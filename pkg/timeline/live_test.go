@@ -5,9 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/logferry/logferry/pkg/field"
-
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/field"
 )
 
 // traffic is a stream of which live reads pages that take two seconds each, and a sample that is followed.
@@ -169,5 +168,22 @@ func TestNextToNothing(t *testing.T) {
 		if look := (crowd{once: rate, page: 2}).look(time.Minute); look < 20*time.Hour {
 			t.Errorf("at %g records a second look-back is %s", rate, look)
 		}
+	}
+}
+
+// TestTrailingBeginsOnlyOnceFurtherBack: a stretch that live has left behind before it could begin to trail is the catch-up's; live
+// itself must not go back to where it would have begun, because the ids of what lies there may be forgotten by then.
+func TestTrailingBeginsOnlyOnceFurtherBack(t *testing.T) {
+	l := New("audits", config(0), epoch, nil, nil, time.Time{})
+	l.start = epoch.Add(-24 * time.Hour)
+	r := l.find(Live)
+	r.pos, r.fresh, r.trail, r.again = epoch, false, true, epoch.Add(-r.look)
+	now := epoch.Add(3 * time.Hour)
+	if job, ok := l.Take(now, event.ClassCatchup); !ok || !job.Slice.From.Equal(epoch.Add(-15*time.Minute)) {
+		t.Errorf("the catch-up begins with %v", job.Slice)
+	}
+	now = now.Add(5 * time.Minute)
+	if job, ok := l.Take(now, event.ClassLive); !ok || job.Slice.From.Before(epoch.Add(2*time.Hour)) {
+		t.Errorf("live reads %v", job.Slice)
 	}
 }

@@ -46,6 +46,9 @@ func (l *Line) setBack(r *reader, now time.Time) {
 	l.recall(limit, now)
 	r.pos, r.next, r.saved = limit, time.Time{}, false
 	r.kept = earlier(r.kept, limit)
+	if r.trail {
+		r.again = limit.Add(-r.look)
+	}
 	for _, x := range l.readers { // what was read beyond a cursor or is under way was chosen by the wrong clock
 		x.done, x.born = nil, l.numbers
 	}
