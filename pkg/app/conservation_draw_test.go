@@ -19,7 +19,7 @@ const (
 	// this may be missed, and without re-readers nobody comes back to what live has passed meanwhile.
 	mostSkew           = 20 * time.Minute
 	skewNeedsRereaders = true
-	// Without re-readers a record from the minutes before a jump of the service's clock has been missed, about once in a thousand worlds.
+	// Without re-readers a record from the minutes before a jump of the service's clock has been missed once (seed 144); why is not known.
 	jumpsNeedRereaders = true
 )
 
