@@ -99,20 +99,28 @@ func (w *world) balance(f *fate, fly *flights) *figures {
 // shipped checks that a receiver has all that was shown and nothing else, and gives how many versions were lost with a crash.
 func (w *world) shipped(name string, o *oracle, odd string, spoilt, open int) (lost int) {
 	w.Helper()
-	wrong, more, repeats, nameless := 0, 0, 0, 0
+	wrong, more, repeats := 0, 0, 0
 	fail := func(format string, args ...any) {
 		w.Helper()
 		if wrong++; wrong <= 3 {
 			w.Errorf(name+" "+format, args...)
 		}
 	}
-	got := w.sinks[name].byRecord()
+	got, nameless := w.sinks[name].byRecord(), map[int64]bool{} // by time
+	for k, arrivals := range w.sinks["good"].byRecord() {
+		if k.stream == odd && arrivals[0].Flags&event.FlagNoID != 0 {
+			nameless[arrivals[0].Time.UnixNano()] = true
+		}
+	}
 	for _, row := range o.expected {
 		k := rec{row.Stream, row.ID}
-		if len(got[k]) == 0 && o.shown[k] == 0 && k.stream == odd {
-			nameless++ // each time that it was to be had it was without its id
-		} else if len(got[k]) == 0 && !(name == "picky" && unwanted(row.ID)) {
-			fail("lacks %s %s of %s, which appeared at %s", row.Stream, row.ID, row.Time.Sub(w.began), row.At.Sub(w.began))
+		switch {
+		case len(got[k]) > 0 || name == "picky" && unwanted(row.ID):
+		case nameless[row.Time.UnixNano()]:
+			// Each time that it was shown where it belongs it was without its id.
+		default:
+			asked := w.wire.askedFor(row.Stream, row.Time, w.began)
+			fail("lacks %s %s of %s, which appeared at %s; requests for it:\n  %s", row.Stream, row.ID, row.Time.Sub(w.began), row.At.Sub(w.began), strings.Join(asked, "\n  "))
 		}
 	}
 	for k, arrivals := range got {
@@ -127,8 +135,8 @@ func (w *world) shipped(name string, o *oracle, odd string, spoilt, open int) (l
 		lost += shown - n
 		repeats += len(arrivals) - n
 	}
-	if more > spoilt || nameless > more && name == "good" {
-		fail("has %d more of %s than was shown and lacks %d, %d were spoilt", more, odd, nameless, spoilt)
+	if more > spoilt {
+		fail("has %d more of %s than was shown, %d were spoilt", more, odd, spoilt)
 	}
 	if repeats > open || odd == "" && repeats < open {
 		fail("got %d events again, %d were on their way at a crash or stop", repeats, open)

@@ -54,7 +54,7 @@ func newWorld(t *testing.T, o simulator.Options, input string, sinks ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.sim, w.wire = sim, &wire{next: sim.Client().Transport}
+	w.sim, w.wire = sim, &wire{next: sim.Client().Transport, clock: w.now}
 	for _, name := range sinks {
 		w.sinks[name] = &receiver{}
 	}

@@ -126,3 +126,26 @@ func TestManyTenantsAreSmall(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 }
+
+// TestExpectedAppeared asks when records appeared: it is the same soon after as when they have all long been there.
+func TestExpectedAppeared(t *testing.T) {
+	s, err := New(Options{Generate: []Generate{{Stream: Audits, Rate: 0.05, Since: epoch, Until: epoch.Add(time.Hour), Lateness: Lateness{Median: 3 * time.Minute, P95: 20 * time.Minute}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon, late := map[string]time.Time{}, 0
+	for row := range s.Expected(epoch.Add(time.Hour)) {
+		soon[row.ID] = row.At
+	}
+	for row := range s.Expected(epoch.Add(100 * 24 * time.Hour)) {
+		if at, ok := soon[row.ID]; ok && !row.At.Equal(at) {
+			t.Errorf("%s appeared at %s, later it is said at %s", row.ID, at, row.At)
+		}
+		if row.At.Sub(row.Time) > time.Minute {
+			late++
+		}
+	}
+	if len(soon) < 150 || late < 100 {
+		t.Errorf("%d records, %d appeared a minute late", len(soon), late)
+	}
+}

@@ -101,7 +101,7 @@ func (s *Server) Expected(at time.Time) iter.Seq[Row] {
 			for stream, name := range Streams() {
 				sel := everything(1<<stream, toTicks(at))
 				for it := range d.walk(&sel) {
-					if !yield(Row{d.ID, name, it.id(), it.version, fromTicks(it.at), fromTicks(it.since)}) {
+					if !yield(Row{d.ID, name, it.id(), it.version, fromTicks(it.at), it.appeared(sel.now)}) {
 						return
 					}
 				}

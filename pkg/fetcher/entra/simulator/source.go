@@ -17,7 +17,7 @@ type item struct {
 	place
 	stream  int
 	version int
-	since   ticks // when the version appeared
+	since   ticks // when the version appeared, where made is nil
 	made    *generator
 	added   *addedRecord // where made is nil
 }
@@ -28,6 +28,15 @@ func (it *item) append(dst []byte, r *traits, beta bool) []byte {
 		return it.made.append(dst, r, it.number, it.at, it.version, beta)
 	}
 	return append(dst, it.added.raw(it.version)...)
+}
+
+// appeared tells when the version that is shown at now began to be.
+func (it *item) appeared(now ticks) time.Time {
+	since := it.since
+	if it.made != nil {
+		_, since, _ = it.made.version(it.number, it.at, now)
+	}
+	return fromTicks(since)
 }
 
 func (it *item) id() string {
@@ -150,10 +159,10 @@ func (w *madeWalk) next() (item, bool) {
 			w.number = w.to
 		}
 		w.at = w.g.time(w.number)
-		it := item{place: place{w.at, w.g.source, w.number}, stream: w.g.stream, since: w.at, made: w.g}
+		it := item{place: place{w.at, w.g.source, w.number}, stream: w.g.stream, made: w.g}
 		if !w.g.settled(w.at, w.sel.now) {
 			var shown bool
-			if it.version, it.since, shown = w.g.version(w.number, w.at, w.sel.now); !shown {
+			if it.version, _, shown = w.g.version(w.number, w.at, w.sel.now); !shown {
 				continue
 			}
 		}
