@@ -34,7 +34,7 @@ func (a *App) source(s config.Source, resumed bool) (pipeline.Source, error) {
 	interval := f.Budget().Interval
 	return pipeline.Source{
 		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now,
-		Smaller: entra.HalveHint, TooOld: entra.TooOld, Retention: f.Retention,
+		Smaller: entra.HalveHint, TooOld: entra.TooOld, Retention: f.Retention, Page: f.Page,
 		Spent:    func() pipeline.Spent { return spent(f.Budget()) },
 		Capacity: 1 / interval.Seconds(), Parallel: int(min(8, 4*time.Second/interval)),
 		Streams: names, Time: s.Entra.Time, DigestVersion: entra.DigestVersion,

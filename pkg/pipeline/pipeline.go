@@ -69,6 +69,7 @@ type Source struct {
 	Smaller   func(error) bool                  // whether a smaller slice may help against this error; nil: never
 	TooOld    func(error) bool                  // whether the API refuses the slice because it lies too far back; nil: never
 	Retention func(stream string) time.Duration // how long the API keeps the stream's records for sure; nil: as timeline has it
+	Page      func(stream string) int           // how many rows a full page of the stream has; nil: as timeline has it
 	Capacity  float64                           // requests per second that the budget allows; 0: unknown
 	Spent     func() Spent                      // how that is used; nil: unknown
 	Parallel  int                               // slices of a catch-up or backfill read at once; 0: 2

@@ -115,6 +115,9 @@ func (s *source) open(tid string) {
 		if s.Retention != nil {
 			cfg.Retention = s.Retention(name)
 		}
+		if s.Page != nil {
+			cfg.Page = s.Page(name)
+		}
 		st.line = timeline.New(name, cfg, now, s.p.o.Journal.Cursors(key), s.p.o.Journal.Marks(key), s.p.o.Lost(key))
 		if s.once {
 			st.line.Drain()

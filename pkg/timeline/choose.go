@@ -30,7 +30,7 @@ func (l *Line) step(r *reader) time.Duration {
 
 // worth is how long a stretch is that fills so many pages; a day at most.
 func (l *Line) worth(pages float64) time.Duration {
-	if full := pages * pageSize; full < l.load.rate*mostLength.Seconds() {
+	if full := pages * float64(l.page()); full < l.load.rate*mostLength.Seconds() {
 		return time.Duration(full / l.load.rate * float64(time.Second)).Truncate(time.Second)
 	}
 	return mostLength

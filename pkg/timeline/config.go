@@ -17,6 +17,7 @@ type Config struct {
 	Updates  string           `yaml:"updates,omitempty"`  // ship | drop: records that changed after they were shipped
 
 	Retention time.Duration `yaml:"-"` // how long the API keeps this stream's records for sure; 0: 7 days
+	Page      int           `yaml:"-"` // rows of a full page; 0: 1000
 }
 
 // Default is what an empty block means.

@@ -85,7 +85,7 @@ func (l *Line) Apply(m Moves, now time.Time, o Outcome) {
 		l.unmark(event.Uncovered, r.name, m.read)
 		r.done = r.done.with(m.read)
 		l.settleAt(r)
-		r.resize(o)
+		l.resize(r, o)
 	}
 	l.credit(m)
 	l.endOver()
@@ -106,15 +106,20 @@ func (l *Line) settleAt(r *reader) {
 	}
 }
 
-// resize makes the next slice fit better than the last one.
-func (r *reader) resize(o Outcome) {
-	if r.top *= 2; r.top >= pageSize {
+// growPage lets the pages of a reader that had to be halved grow again.
+func (l *Line) growPage(r *reader) {
+	if r.top *= 2; r.top >= l.page() {
 		r.top = 0
 	}
+}
+
+// resize makes the next slice fit better than the last one.
+func (l *Line) resize(r *reader, o Outcome) {
+	l.growPage(r)
 	switch {
 	case o.Pages > mostPages:
 		r.length = max((r.length / 2).Truncate(time.Second), leastLength)
-	case o.Rows < fewRows:
+	case o.Rows < l.page()/2:
 		r.length = min(r.length*2, mostLength)
 	}
 }

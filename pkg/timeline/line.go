@@ -36,12 +36,11 @@ const (
 	mostLength  = 24 * time.Hour   // that it may grow to
 	leastLength = time.Second      // that it may be halved to
 	mostPages   = 10               // of a slice, before the next one is halved
-	fewRows     = 500              // of a slice, below which the next one is doubled
 	worthPages  = 8                // of a re-reader's slice: it does not wait for more
 	mostFlights = 8                // slices of one reader under way at once
 	floorSlack  = 30 * time.Minute // below which nothing is expected any more: a service's clock may have been wrong by that
 	clockSlack  = time.Minute      // by which a cursor may be ahead of its place before it is set back
-	pageSize    = 1000
+	fullPage    = 1000             // rows, where the configuration does not say
 )
 
 // Job is one slice to be read by one reader. It is under way until Apply or Fail.
@@ -139,6 +138,9 @@ func (l *Line) find(name string) *reader {
 
 func (l *Line) lookback() time.Duration { return l.cfg.Lookback.Std() }
 
+// page is how many rows a full page has.
+func (l *Line) page() int { return cmp.Or(l.cfg.Page, fullPage) }
+
 func (l *Line) note(format string, args ...any) {
 	l.notes = append(l.notes, fmt.Sprintf(format, args...))
 }
@@ -175,7 +177,7 @@ func (l *Line) Fail(job Job, now time.Time, pause time.Duration, smaller bool) b
 		l.note("%s: the slice of %s was too much: the next one is %s", r.name, span, r.length)
 		return true
 	}
-	top := cmp.Or(r.top, pageSize)
+	top := cmp.Or(r.top, l.page())
 	r.top = max(top/2, 1)
 	if top == 1 && r.kind != Live {
 		l.giveUp(r, job.span, now)

@@ -48,9 +48,7 @@ func (l *Line) polled(r *reader, f *flight, now time.Time, o Outcome) {
 	if l.draining && l.edge.IsZero() {
 		l.edge = r.pos
 	}
-	if r.top *= 2; r.top >= pageSize {
-		r.top = 0
-	}
+	l.growPage(r)
 	l.load.observe(l.seen(r, f), o.Rows)
 	l.fit(r, now.Sub(f.at), o)
 }
@@ -65,7 +63,7 @@ func (l *Line) fit(r *reader, took time.Duration, o Outcome) {
 	if pages > 1 {
 		smooth(&r.rows, float64(o.Rows)/float64(pages))
 	} else if r.rows == 0 || float64(o.Rows) > r.rows {
-		r.rows = max(pageSize, float64(o.Rows))
+		r.rows = max(float64(l.page()), float64(o.Rows))
 	}
 	own := crowd{once: r.took.Seconds() * l.perSecond(), page: r.took.Seconds()}
 	poll, least := l.cfg.Poll.Std(), l.leastLook()
@@ -110,7 +108,7 @@ func Share(capacity float64, lines []*Line) {
 	var once, others float64
 	for _, l := range lines {
 		once += l.perSecond()
-		others += l.Demand() - 1/l.cfg.Poll.Std().Seconds() - l.load.rate/pageSize
+		others += l.Demand() - 1/l.cfg.Poll.Std().Seconds() - l.load.rate/float64(l.page())
 	}
 	mine := max(capacity/2, 0.95*capacity-others)
 	for _, l := range lines {

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func (x *traffic) run(d time.Duration, rate float64) {
 			}
 		}
 		rows := int(rate * to.Sub(job.Slice.From).Seconds())
-		pages := 1 + rows/pageSize
+		pages := 1 + rows/fullPage
 		x.now = x.now.Add(time.Duration(pages) * 2 * time.Second)
 		x.line.Apply(x.line.Finish(job, first, x.now), x.now, Outcome{Pages: pages, Rows: rows})
 		if job.reader.kind != Live { // what it had to leave behind while it did not know the load yet
@@ -97,25 +98,25 @@ func TestLiveFollowsTheLoad(t *testing.T) {
 
 // TestLengthOfSlices: quiet ones grow up to a day, those with many pages are halved, and all are whole seconds.
 func TestLengthOfSlices(t *testing.T) {
-	r := &reader{length: firstLength}
+	l, r := New("audits", config(0), epoch, nil, nil, time.Time{}), &reader{length: firstLength}
 	for _, step := range []struct {
 		o    Outcome
 		want time.Duration
 	}{
-		{Outcome{1, 10}, 2 * time.Hour}, {Outcome{1, fewRows}, 2 * time.Hour}, {Outcome{mostPages, 9000}, 2 * time.Hour},
+		{Outcome{1, 10}, 2 * time.Hour}, {Outcome{1, fullPage / 2}, 2 * time.Hour}, {Outcome{mostPages, 9000}, 2 * time.Hour},
 		{Outcome{mostPages + 1, 11000}, time.Hour}, {Outcome{1, 0}, 2 * time.Hour}, {Outcome{1, 0}, 4 * time.Hour},
 		{Outcome{1, 0}, 8 * time.Hour}, {Outcome{1, 0}, 16 * time.Hour}, {Outcome{1, 0}, mostLength}, {Outcome{1, 0}, mostLength},
 	} {
-		if r.resize(step.o); r.length != step.want {
+		if l.resize(r, step.o); r.length != step.want {
 			t.Fatalf("after %+v: %s, want %s", step.o, r.length, step.want)
 		}
 	}
 	for range 20 {
-		if r.resize(Outcome{Pages: 100}); r.length != r.length.Truncate(time.Second) || r.length < leastLength {
+		if l.resize(r, Outcome{Pages: 100}); r.length != r.length.Truncate(time.Second) || r.length < leastLength {
 			t.Fatalf("halved to %s", r.length)
 		}
 	}
-	l := New("audits", config(0), epoch, nil, nil, time.Time{})
+	l = New("audits", config(0), epoch, nil, nil, time.Time{})
 	job := next(t, l, epoch, Live)
 	for range 6 {
 		l.Fail(job, epoch, 0, true)
@@ -185,5 +186,44 @@ func TestTrailingBeginsOnlyOnceFurtherBack(t *testing.T) {
 	now = now.Add(5 * time.Minute)
 	if job, ok := l.Take(now, event.ClassLive); !ok || job.Slice.From.Before(epoch.Add(2*time.Hour)) {
 		t.Errorf("live reads %v", job.Slice)
+	}
+}
+
+// TestFewRowsAPage: what is reckoned in pages follows the size of the stream's.
+func TestFewRowsAPage(t *testing.T) {
+	demand := map[int]float64{}
+	for _, page := range []int{0, 50} {
+		cfg := config(time.Hour)
+		cfg.Page = page
+		l := New("security.alerts", cfg, epoch, nil, nil, time.Time{})
+		l.load.rate = 2
+		rows := cmp.Or(page, fullPage)
+		if d, want := l.worth(worthPages), time.Duration(worthPages*rows/2)*time.Second; d != want {
+			t.Errorf("%d rows a page: eight pages are %s, want %s", rows, d, want)
+		}
+		l.load.rate = 0
+		idle := l.Demand()
+		l.load.rate = 2
+		demand[rows] = l.Demand() - idle
+		l.fit(l.find(Live), time.Second, Outcome{Pages: 1, Rows: 1})
+		Share(10, []*Line{l})
+		job := next(t, l, epoch, Backfill)
+		job.reader.length, job.flight.span.to = leastLength, job.flight.span.from.Add(leastLength)
+		if l.Fail(job, epoch, 0, true); job.reader.top != rows/2 {
+			t.Errorf("a page of %d rows was halved to %d", rows, job.reader.top)
+		}
+		if l.resize(job.reader, Outcome{Pages: 1}); job.reader.top != 0 {
+			t.Errorf("pages of %d rows grow to %d", rows, job.reader.top)
+		}
+		job.reader.length = time.Hour
+		if l.resize(job.reader, Outcome{Pages: 1, Rows: 26}); (job.reader.length > time.Hour) != (rows > 50) {
+			t.Errorf("%d rows a page: after 26 rows in an hour the next slice is %s", rows, job.reader.length)
+		}
+		if once, want := l.crowd.once, 2/float64(rows)/(9.5-idle-demand[rows]*4/5); once < want*0.9 || once > want*1.1 {
+			t.Errorf("%d rows a page: live takes %.5f of its share, want %.5f", rows, once, want)
+		}
+	}
+	if ratio := demand[50] / demand[fullPage]; ratio < 19.9 || ratio > 20.1 {
+		t.Errorf("a twentieth of the rows a page costs %.1f times the requests", ratio)
 	}
 }

@@ -73,10 +73,10 @@ func (l *Line) Lateness() Lateness { return l.load.lateness }
 // Rate is how many records the stream has per second.
 func (l *Line) Rate() float64 { return l.load.rate }
 
-// Demand is how many requests per second it takes to read the stream once by live and once by each re-reader, in pages of a
-// thousand rows: the least that all configured passes cost.
+// Demand is how many requests per second it takes to read the stream once by live and once by each re-reader, in full
+// pages: the least that all configured passes cost.
 func (l *Line) Demand() float64 {
-	demand := 1/l.cfg.Poll.Std().Seconds() + l.load.rate*float64(1+len(l.cfg.Reread))/pageSize
+	demand := 1/l.cfg.Poll.Std().Seconds() + l.load.rate*float64(1+len(l.cfg.Reread))/float64(l.page())
 	for _, age := range l.cfg.Reread {
 		demand += 1 / min(age.Std()/4, time.Hour).Seconds()
 	}

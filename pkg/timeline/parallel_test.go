@@ -19,7 +19,7 @@ func reading(t *testing.T, l *Line, now time.Time, kind string, n int) (jobs []J
 
 func apply(l *Line, job Job, now time.Time) Moves {
 	m := l.Finish(job, now, now)
-	l.Apply(m, now, Outcome{Pages: 1, Rows: fewRows})
+	l.Apply(m, now, Outcome{Pages: 1, Rows: fullPage / 2})
 	return m
 }
 
@@ -53,7 +53,7 @@ func TestSlicesEndInAnyOrder(t *testing.T) {
 					t.Errorf("order %v: after slice %d the cursor %v is saved, want %v", order, i, c.Pos, want)
 				}
 			}
-			l.Apply(m, epoch, Outcome{Pages: 1, Rows: fewRows})
+			l.Apply(m, epoch, Outcome{Pages: 1, Rows: fullPage / 2})
 			if got := position(t, l, Backfill); !got.Equal(want) || l.Floor().After(want) {
 				t.Errorf("order %v: after slice %d the reader is at %v, floor %v, want %v", order, i, got, l.Floor(), want)
 			}

@@ -172,6 +172,15 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+func TestPage(t *testing.T) {
+	own, few := newFetcher(t, &api{}, testConfig(t, nil), Options{}), newFetcher(t, &api{}, testConfig(t, func(c *Config) { c.Top = 200 }), Options{})
+	for _, stream := range []string{"audits", "signins.interactive"} {
+		if own.Page(stream) != 1000 || few.Page(stream) != 200 {
+			t.Errorf("%s has pages of %d and %d rows", stream, own.Page(stream), few.Page(stream))
+		}
+	}
+}
+
 // TestTable holds what every row of the table must have.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}

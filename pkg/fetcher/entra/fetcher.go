@@ -141,6 +141,9 @@ func (f *Fetcher) Retention(stream string) time.Duration {
 	return cmp.Or(f.cfg.Retention.Std(), f.rows[stream].Retention, shortRetention)
 }
 
+// Page is how many rows a full page of the stream has: what the configuration asks for, or the most that the API gives.
+func (f *Fetcher) Page(stream string) int { return f.rows[stream].top(f.cfg.Top) }
+
 // Close closes idle connections, unless they are shared or of a transport of the caller's. Fetches under way go on.
 func (f *Fetcher) Close() error {
 	if f.options.Shared != nil {

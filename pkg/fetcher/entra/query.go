@@ -37,18 +37,23 @@ func (s Stream) filter(own string, sl event.Slice) string {
 	return strings.Join(clauses, " and ")
 }
 
-// firstURL is the address of a slice's first page. base is the Graph host; most is the configured page size, 0 for none.
-func (s Stream) firstURL(base *url.URL, own string, most int, sl event.Slice) string {
+// top is the page size under limits, of which 0 is none.
+func (s Stream) top(limits ...int) int {
 	top := s.Page
-	for _, limit := range []int{most, sl.Top} {
+	for _, limit := range limits {
 		if limit > 0 {
 			top = min(top, limit)
 		}
 	}
+	return top
+}
+
+// firstURL is the address of a slice's first page. base is the Graph host; most is the configured page size, 0 for none.
+func (s Stream) firstURL(base *url.URL, own string, most int, sl event.Slice) string {
 	var b strings.Builder
 	b.WriteString(base.String())
 	b.WriteString("/" + s.Version + "/" + s.Path)
-	b.WriteString("?$top=" + strconv.Itoa(top))
+	b.WriteString("?$top=" + strconv.Itoa(s.top(most, sl.Top)))
 	if s.OrderBy != "" {
 		b.WriteString("&$orderby=" + escape(s.OrderBy))
 	}
