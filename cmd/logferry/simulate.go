@@ -29,7 +29,7 @@ func simulateCommand() *cobra.Command {
 	var f simulateFlags
 	cmd := &cobra.Command{
 		Use:   "simulate",
-		Short: "Serve Microsoft Graph's report endpoints on this machine, with given or made-up records",
+		Short: "Serve the report endpoints of Microsoft Graph, and of Azure AD Graph, on this machine, with given or made-up records",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return simulate(cmd, f) },
 	}

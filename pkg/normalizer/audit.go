@@ -91,7 +91,7 @@ func (j *job) auditMember(m *audit, key []byte) {
 	switch string(key) {
 	case "id":
 		m.id = j.text()
-	case "activityDateTime":
+	case "activityDateTime", "activityDate": // the latter is Azure AD Graph's, whose other names of its own are not read
 		m.time = j.text()
 	case "activityDisplayName":
 		m.activityName = j.text()

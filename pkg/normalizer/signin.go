@@ -85,7 +85,7 @@ func (m *signIn) textField(key []byte) *text {
 	switch string(key) {
 	case "id":
 		return &m.id
-	case "createdDateTime":
+	case "createdDateTime", "signinDateTime": // the latter is Azure AD Graph's, whose other names of its own are not read
 		return &m.created
 	case "userPrincipalName":
 		return &m.userPrincipalName

@@ -38,7 +38,7 @@ type api struct {
 }
 
 func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") {
+	if strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") || strings.HasSuffix(r.URL.Path, "/oauth2/token") {
 		if a.token != nil {
 			return a.token(r)
 		}

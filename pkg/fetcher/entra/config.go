@@ -22,7 +22,7 @@ type Config struct {
 	Cloud      string            `yaml:"cloud,omitempty"`       // global (default), usgov, usgov-dod, china
 	LoginURL   string            `yaml:"login_url,omitempty"`   // instead of the cloud's sign-in host
 	GraphURL   string            `yaml:"graph_url,omitempty"`   // instead of the cloud's Graph host
-	API        string            `yaml:"api,omitempty"`         // graph (default)
+	API        string            `yaml:"api,omitempty"`         // graph (default), azuread: the retired graph.windows.net
 	APIVersion string            `yaml:"api_version,omitempty"` // beta or v1.0 for all streams; default: each stream's own
 	Auth       auth.Config       `yaml:"auth"`                  //
 	Streams    []string          `yaml:"streams,omitempty"`     // patterns such as signins.*; default DefaultStreams
@@ -74,11 +74,13 @@ func (c Config) Validate() error {
 		bad("tenant", "%q names no single directory: an app signs in to one tenant, write its id or domain", c.Tenant)
 	}
 	switch c.API {
-	case "", "graph":
-	case "azuread":
-		bad("api", "azuread (the retired graph.windows.net) is not supported by this version: use graph")
+	case "", apiGraph:
+	case apiAzureAD:
+		if c.APIVersion == v1 {
+			bad("api_version", "azuread has beta alone: leave api_version out")
+		}
 	default:
-		bad("api", "%q is unknown: use graph", c.API)
+		bad("api", "%q is unknown: use %s, or %s for the retired graph.windows.net", c.API, apiGraph, apiAzureAD)
 	}
 	if c.APIVersion != "" && c.APIVersion != beta && c.APIVersion != v1 {
 		bad("api_version", "%q is unknown: write beta or v1.0, or leave it out", c.APIVersion)
@@ -113,11 +115,12 @@ func (c Config) StreamNames() ([]string, error) {
 // rows gives the table's rows for the streams asked for. That v1.0 lacks a kind of sign-in is an error even under a pattern:
 // whoever writes signins.* expects all four.
 func (c Config) rows() ([]Stream, error) {
-	names, err := Streams(c.Streams)
+	dialect := c.dialect()
+	names, err := dialect.expand(c.Streams)
 	errs := []error{field.In("streams", err)}
 	var rows []Stream
 	for _, name := range names {
-		row, _ := Lookup(name)
+		row, _ := dialect.lookup(name)
 		row, err := row.in(c.APIVersion)
 		if err != nil {
 			errs = append(errs, field.Errorf("streams", "%v", err))
@@ -138,6 +141,8 @@ type place struct {
 
 // place resolves cloud, login_url and graph_url.
 func (c Config) place() (place, error) {
+	c = c.named()
+	clouds := c.dialect().clouds
 	known, ok := clouds[cmp.Or(c.Cloud, "global")]
 	if !ok {
 		return place{}, field.Errorf("cloud", "%q is unknown: write one of %s, or login_url and graph_url", c.Cloud, strings.Join(slices.Sorted(maps.Keys(clouds)), ", "))

@@ -60,7 +60,7 @@ func TestConfigValidate(t *testing.T) {
 		{"plain text", func(c *Config) {
 			c.LoginURL, c.GraphURL = "https://login.example.com", "http://graph.example.com"
 		}, []string{"graph_url"}, "insecure: true"},
-		{"api", func(c *Config) { c.API = "azuread" }, []string{"api"}, "not supported by this version"},
+		{"api", func(c *Config) { c.API = "soap" }, []string{"api"}, "use graph, or azuread"},
 		{"version", func(c *Config) { c.APIVersion = "v2.0" }, []string{"api_version"}, ""},
 		{"needs beta", func(c *Config) { c.APIVersion = "v1.0" }, []string{"streams", "streams", "streams"}, "signins.noninteractive needs beta"},
 		{"v1.0", func(c *Config) { c.APIVersion, c.Streams = "v1.0", []string{"signins.interactive", "audits"} }, nil, ""},

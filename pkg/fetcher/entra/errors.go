@@ -13,6 +13,7 @@ const (
 	KindToken     Kind = "token"     // the page token is expired, unknown or empty: open the slice again
 	KindLoop      Kind = "loop"      // a nextLink came twice
 	KindPages     Kind = "pages"     // more pages than a slice may have
+	KindRows      Kind = "rows"      // more rows than a query surely gives: its end could not be told
 	KindLink      Kind = "link"      // a nextLink that must not be followed: another host, or no URL
 	KindRedirect  Kind = "redirect"  // a redirect, which is never followed: the token would go with it
 	KindTimeout   Kind = "timeout"   // no complete reply in time
@@ -46,10 +47,10 @@ func (e *SliceError) Error() string {
 func (e *SliceError) Unwrap() error { return e.Err }
 
 // HalveHint tells whether a smaller slice may succeed where this one has failed: the reply was too slow, too large, cut off or
-// broken, or had too many pages.
+// broken, or had too many pages or rows.
 func HalveHint(err error) bool {
 	switch KindOf(err) {
-	case KindTimeout, KindServer, KindTooLarge, KindTruncated, KindBody, KindPages:
+	case KindTimeout, KindServer, KindTooLarge, KindTruncated, KindBody, KindPages, KindRows:
 		return true
 	}
 	return false

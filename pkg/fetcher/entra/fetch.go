@@ -25,7 +25,7 @@ func (f *Fetcher) Fetch(ctx context.Context, s event.Slice) iter.Seq2[event.Page
 		}
 		rd := &reader{f: f, row: row, slice: s, page: 1}
 		defer rd.drop() // a consumer may panic
-		link, seen := row.firstURL(f.place.graph, f.cfg.Filters[row.Name], f.cfg.Top, s), map[uint64]bool{}
+		link, seen := f.dialect.firstURL(row, f.place.graph, f.cfg, s), map[uint64]bool{}
 		for {
 			seen[xxhash.Sum64String(link)] = true
 			page, err := rd.read(ctx, link)
@@ -34,6 +34,8 @@ func (f *Fetcher) Fetch(ctx context.Context, s event.Slice) iter.Seq2[event.Page
 				yield(event.Page{}, err)
 				return
 			}
+			rd.rows += len(page.Records)
+			page.Last = page.Last && !rd.isCut()
 			more := yield(page, nil) && !page.Last
 			rd.drop()
 			if !more {
@@ -52,6 +54,9 @@ func (f *Fetcher) Fetch(ctx context.Context, s event.Slice) iter.Seq2[event.Page
 // name the one that we trust.
 func (rd *reader) follow(seen map[uint64]bool) (string, error) {
 	rd.page++
+	if err := rd.enough(); err != nil {
+		return "", err
+	}
 	// A space is legal in none of a URL's parts but has been seen in links; the request line would break at it.
 	link := strings.ReplaceAll(rd.next, " ", "%20")
 	u, err := url.Parse(link)

@@ -1,4 +1,5 @@
-// Package entra reads the sign-in, audit, risk and security records of one Microsoft Entra tenant from Microsoft Graph.
+// Package entra reads the sign-in, audit, risk and security records of one Microsoft Entra tenant from Microsoft Graph, or the
+// first two from the API before it: see dialect.
 //
 // A Fetcher keeps no state about what was read. It reads slices, page by page, never faster than its budget, and checks each
 // page as a whole before it hands out any of it. What is read is data: one row of the table in streams.go for each kind.
@@ -54,6 +55,7 @@ type Fetcher struct {
 	cfg     Config
 	options Options
 	place   place
+	dialect dialect
 	rows    map[string]Stream
 	source  *auth.Source
 	client  *http.Client
@@ -92,7 +94,7 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 		}
 		o.Transport = transport
 	}
-	f := &Fetcher{cfg: cfg, options: o, rows: map[string]Stream{}, shared: shared, most: mostPages}
+	f := &Fetcher{cfg: cfg, dialect: cfg.dialect(), options: o, rows: map[string]Stream{}, shared: shared, most: mostPages}
 	f.clock.machine = machineClock(o.Now)
 	var err error
 	if f.place, err = cfg.place(); err != nil {
@@ -110,8 +112,9 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 	signIn := newClient(observer{f})
 	signIn.Timeout = o.Timeout
 	f.source, err = auth.NewSource(cfg.Auth, auth.Options{
-		TokenURL: f.place.login.JoinPath(cfg.Tenant, "oauth2/v2.0/token").String(),
+		TokenURL: f.place.login.JoinPath(cfg.Tenant, f.dialect.tokenPath).String(),
 		Scope:    f.place.scope,
+		Resource: f.dialect.resource(f.place.scope),
 		HTTP:     signIn,
 	})
 	return f, err

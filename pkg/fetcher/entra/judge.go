@@ -25,7 +25,7 @@ func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
 		return event.Page{}, err
 	}
 	if got.status != http.StatusOK {
-		return event.Page{}, rd.refused(got, token)
+		return event.Page{}, rd.f.dialect.refused(rd, got, token)
 	}
 	p := &rd.memory.split
 	p.timeMember, p.volatile = rd.row.TimeMember, rd.row.Volatile
@@ -174,6 +174,9 @@ func parseError(body []byte) graphError {
 		err = errors.New("no error in it")
 	}
 	if err != nil {
+		if e, ok := parseLegacyError(body); ok {
+			return e
+		}
 		return graphError{other: beginning(body)}
 	}
 	var e graphError

@@ -2,6 +2,7 @@ package entra
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -60,12 +61,12 @@ func (p *splitter) split(body []byte) error {
 			for r.Element() {
 				p.row(&r)
 			}
-		case "@odata.nextLink":
+		case "@odata.nextLink", "odata.nextLink": // the latter before OData 4
 			if kind := r.Kind(); kind != jsonscan.String && kind != jsonscan.Null {
 				return errLinkType
 			}
-			p.next = string(p.unescape(r.Text()))
-		case "error":
+			p.next = cmp.Or(string(p.unescape(r.Text())), p.next)
+		case "error", "odata.error":
 			return errErrorMember
 		default:
 			r.Skip()

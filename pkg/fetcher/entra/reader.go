@@ -27,6 +27,7 @@ type reader struct {
 	row    Stream
 	slice  event.Slice
 	page   int         // that is being read, from 1
+	rows   int         // of the pages so far
 	next   string      // @odata.nextLink of the page that was read last
 	memory *pageMemory // of the page that was read last, until drop
 }

@@ -29,6 +29,7 @@ type Stream struct {
 	BetaKind   string        // a clause of $filter that picks this kind of record, where beta can tell it; "" for none
 	OrderBy    string        // $orderby; "" leaves the order to the API, which reads newest first
 	Page       int           // $top, the most that the endpoint is known to give
+	MostRows   int           // of a slice, where the API does not show the end of a longer one; 0: no bound
 	Permission string        // application permissions that an administrator must consent to
 	Licence    string        // what the tenant needs
 	Retention  time.Duration // how long records are kept for the smallest licence that has them; 0: shortRetention

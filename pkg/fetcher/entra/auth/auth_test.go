@@ -47,14 +47,18 @@ func (e endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func newSource(t *testing.T, e endpoint) (*Source, string) {
 	t.Helper()
+	return newSourceAt(t, Options{TokenURL: "https://login.example.com/t/oauth2/v2.0/token", Scope: "https://graph.example.com/.default"}, e)
+}
+
+// newSourceAt is newSource for an endpoint of the caller's.
+func newSourceAt(t *testing.T, o Options, e endpoint) (*Source, string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewSource(Config{ClientID: "client", ClientSecretFile: file}, Options{
-		TokenURL: "https://login.example.com/t/oauth2/v2.0/token", Scope: "https://graph.example.com/.default",
-		HTTP: &http.Client{Transport: e, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	})
+	o.HTTP = &http.Client{Transport: e, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	s, err := NewSource(Config{ClientID: "client", ClientSecretFile: file}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +67,24 @@ func newSource(t *testing.T, e endpoint) (*Source, string) {
 
 func granted(n int, life int) (int, http.Header, string) {
 	return 200, nil, fmt.Sprintf(`{"token_type":"Bearer","expires_in":%d,"ext_expires_in":%d,"access_token":"token-%d"}`, life, life, n)
+}
+
+// TestResource: the older endpoint gets the resource and no scope, and says numbers in strings.
+func TestResource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSourceAt(t, Options{TokenURL: "https://login.example.com/t/oauth2/token", Scope: "https://graph.windows.net/.default", Resource: "https://graph.windows.net"},
+			func(form url.Values) (int, http.Header, string) {
+				want := url.Values{"grant_type": {"client_credentials"}, "client_id": {"client"}, "client_secret": {secret}, "resource": {"https://graph.windows.net"}}
+				if form.Encode() != want.Encode() {
+					t.Errorf("form %s, want %s", form.Encode(), want.Encode())
+				}
+				return 200, nil, `{"token_type":"Bearer","expires_in":"3599","ext_expires_in":"3599","expires_on":"1767229200","not_before":"1767225600","resource":"https://graph.windows.net","access_token":"token"}`
+			})
+		token, err := s.Token(t.Context())
+		if err != nil || token.Access != "token" || time.Until(token.Expiry) != 3599*time.Second {
+			t.Errorf("token %v until %s, %v", token.Access, token.Expiry, err)
+		}
+	})
 }
 
 // TestCache: one request for all callers, a new token five minutes before the old one ends, or when it was refused.

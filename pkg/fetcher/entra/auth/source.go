@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -35,6 +36,7 @@ func (Token) GoString() string { return "<redacted>" }
 type Options struct {
 	TokenURL string       // https://login.microsoftonline.com/TENANT/oauth2/v2.0/token
 	Scope    string       // https://graph.microsoft.com/.default
+	Resource string       // https://graph.windows.net: sent instead of Scope, to a v1 endpoint; "" for none
 	HTTP     *http.Client // must not follow redirects: the request's body holds the secret. Bounds the request's time
 }
 
@@ -103,6 +105,9 @@ func secretMint(cfg Config, o Options) func(context.Context) (*oauth2.Token, err
 			TokenURL:     o.TokenURL,
 			Scopes:       []string{o.Scope},
 			AuthStyle:    oauth2.AuthStyleInParams,
+		}
+		if o.Resource != "" {
+			grant.Scopes, grant.EndpointParams = nil, url.Values{"resource": {o.Resource}}
 		}
 		token, err := grant.Token(context.WithValue(ctx, oauth2.HTTPClient, o.HTTP))
 		if err != nil {

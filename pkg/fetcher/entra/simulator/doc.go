@@ -1,5 +1,5 @@
 // Package simulator is Microsoft Graph's sign-in and audit reports, and the sign-in service in front of them, on loopback or in memory: with made-up
-// records by the million, late and changing ones among them, and with faults on demand.
+// records by the million, late and changing ones among them, and with faults on demand. Azure AD Graph, the API before it, is served beside it: see legacy.go.
 //
 // Records are not kept: number i of a stream is a function of the seed, and a page is found by arithmetic on its filter's bounds. See Generate.
 //

@@ -50,6 +50,7 @@ type node struct {
 	text        string
 	time        ticks
 	kinds       uint8
+	test        func(value string) bool // of the older API's fields: in place of op and text
 }
 
 // subject is a record as a filter sees it. property is called for text properties alone, as making one costs.
@@ -71,6 +72,8 @@ func (n *node) match(at ticks, stream int, rec subject) bool {
 	case n.isTime:
 		return (n.op == opEq && at == n.time) || (n.op == opGe && at >= n.time) || (n.op == opGt && at > n.time) ||
 			(n.op == opLe && at <= n.time) || (n.op == opLt && at < n.time)
+	case n.test != nil:
+		return n.test(rec.property(n.property))
 	case n.op == opStartsWith:
 		value := rec.property(n.property)
 		return len(value) >= len(n.text) && strings.EqualFold(value[:len(n.text)], n.text)
@@ -125,6 +128,7 @@ type parser struct {
 	of     *collection
 	beta   bool
 	depth  int
+	leaf   func(word string) (*node, error) // reads what is neither joined nor in parentheses; nil: as Microsoft Graph does
 }
 
 const maxDepth = 100 // of parentheses, so that a hostile filter cannot exhaust the stack
@@ -233,6 +237,8 @@ func (p *parser) term() (*node, error) {
 		return n, p.want(")")
 	}
 	switch word := p.next(); {
+	case p.leaf != nil:
+		return p.leaf(word)
 	case strings.EqualFold(word, "startswith"):
 		return p.startsWith()
 	case strings.HasSuffix(word, "/any"):

@@ -55,6 +55,8 @@ type Options struct {
 	Retention time.Duration
 	// OldestBound refuses queries whose lower bound lies further back (400). Zero: none is refused, nor is ever one without a lower bound.
 	OldestBound time.Duration
+	// SilentAfter is after how many rows one query of Azure AD Graph for sign-ins ends as if there were no more, by default 1,000,000.
+	SilentAfter int
 	// Trace makes the server remember what it has shown, about 50 bytes for each version of each record.
 	Trace bool
 }
@@ -65,6 +67,10 @@ type Tenant struct {
 	Domain string   // its verified domain; ID and Domain both name it in a token request
 	Roles  []string // application permissions in the token; nil: AuditLog.Read.All and Directory.Read.All. Without AuditLog.Read.All: 403
 	Free   bool     // no premium licence: sign-ins are answered with 403
+
+	// What Azure AD Graph minds besides.
+	NoReader bool // the app is not in the role Security Reader: sign-ins are answered with 403, and audits without Directory.Read.All
+	EU       bool // in the EU region: audits are answered with 403 unless a user has signed in
 }
 
 const maxTenants = 1<<16 - 1

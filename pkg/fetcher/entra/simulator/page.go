@@ -33,7 +33,7 @@ func (s *Server) servePage(c *call, q *query) {
 			body = append(body, ',')
 		}
 		start := len(body)
-		body = items[i].append(body, &room, q.beta)
+		body = q.row(body, &items[i], &room)
 		body = c.spoilRow(body, start, i, q.of.time)
 	}
 	body = append(body, "]}"...)
@@ -63,8 +63,12 @@ func appendPageHead(dst []byte, base string, q *query, link string) []byte {
 	if q.beta {
 		version = "beta"
 	}
+	context := base + "/" + version + "/$metadata#auditLogs/" + q.of.name
+	if q.legacy != nil {
+		context = q.legacy.context(base, q.of)
+	}
 	dst = append(dst, `{"@odata.context":`...)
-	dst = appendString(dst, base+"/"+version+"/$metadata#auditLogs/"+q.of.name)
+	dst = appendString(dst, context)
 	if link != "" {
 		dst = append(dst, `,"@odata.nextLink":`...)
 		dst = appendString(dst, link)
@@ -83,6 +87,9 @@ func appendString(dst []byte, text string) []byte {
 
 // nextLink returns the address of what follows the page, "" if nothing does.
 func (s *Server) nextLink(c *call, q *query, sel *selection, items []item, more bool) string {
+	if q.legacy != nil {
+		return s.legacyLink(c, q, sel, items, more)
+	}
 	here := &token{start: sel.after == nil}
 	if sel.after != nil {
 		here.after = *sel.after

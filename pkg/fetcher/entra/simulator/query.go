@@ -75,6 +75,8 @@ type query struct {
 	top   int
 	link  url.Values // the options, for nextLink
 	token *token     // nil on the first page
+
+	legacy *legacyQuery // nil for Microsoft Graph
 }
 
 // token is a $skiptoken: where the reply before it ended. It holds for the options that it was made with only.

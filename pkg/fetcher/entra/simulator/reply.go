@@ -18,6 +18,7 @@ type call struct {
 	tenant *directory
 	faults []Rule
 	id     string
+	legacy bool            // the older API's
 	closed <-chan struct{} // ends delays; nil on a socket, whose end the request's context tells
 }
 
@@ -81,6 +82,10 @@ func (c *call) json(status int, body any) {
 // fail answers with Graph's error body.
 // Source: https://learn.microsoft.com/en-us/graph/errors
 func (c *call) fail(status int, code, message string) {
+	if c.legacy {
+		c.failLegacy(status, code, message)
+		return
+	}
 	type inner struct {
 		Date            string `json:"date"`
 		RequestID       string `json:"request-id"`

@@ -107,6 +107,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveDiscovery(c, parts[0])
 	case len(parts) == 3 && parts[1] == "auditlogs" && (parts[0] == "beta" || parts[0] == "v1.0"):
 		s.serveReport(c, parts[0] == "beta", parts[2])
+	case len(parts) == 3 && parts[1] == "activities":
+		s.serveLegacy(c)
 	default:
 		s.count("other")
 		c.fail(http.StatusBadRequest, "BadRequest", fmt.Sprintf("Resource not found for the segment '%s'.", parts[len(parts)-1]))

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,6 +134,7 @@ type madeWalk struct {
 	traits   traits
 	at       ticks
 	number   int64
+	version  int
 }
 
 func newMadeWalk(g *generator, sel *selection) *madeWalk {
@@ -166,6 +168,7 @@ func (w *madeWalk) next() (item, bool) {
 				continue
 			}
 		}
+		w.version = it.version
 		if w.sel.takes(it.place, w.g.stream, w) {
 			return it, true
 		}
@@ -175,7 +178,7 @@ func (w *madeWalk) next() (item, bool) {
 
 // property makes madeWalk the subject of the filter: the record that it stands on.
 func (w *madeWalk) property(name string) string {
-	w.g.traits(&w.traits, w.number, w.at, 0, true)
+	w.g.traits(&w.traits, w.number, w.at, w.version, true)
 	return w.traits.property(name)
 }
 
@@ -203,7 +206,8 @@ type members struct {
 	ActivityDisplayName string   `json:"activityDisplayName"`
 	Category            string   `json:"category"`
 	LoggedByService     string   `json:"loggedByService"`
-	InitiatedBy         struct {
+	legacyMembers
+	InitiatedBy struct {
 		User struct {
 			ID                string `json:"id"`
 			UserPrincipalName string `json:"userPrincipalName"`
@@ -246,7 +250,7 @@ func (m *members) property(name string) string {
 	case "initiatedBy/app/displayName":
 		return m.InitiatedBy.App.DisplayName
 	}
-	return ""
+	return m.legacyProperty(name)
 }
 
 // raw returns the record as its version reads.
@@ -262,6 +266,8 @@ func newAddedRecord(rec Record) (*addedRecord, error) {
 	if err := json.Unmarshal(rec.Raw, &a.members); err != nil {
 		return nil, err
 	}
+	a.members.Created = cmp.Or(a.members.Created, a.members.SigninDateTime)
+	a.members.Activity = cmp.Or(a.members.Activity, a.members.ActivityDate)
 	for i, u := range rec.Updates {
 		if !json.Valid(u.Raw) {
 			return nil, fmt.Errorf("update %d is not JSON", i+1)

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -22,7 +23,8 @@ type claims struct {
 	Client   string   `json:"appid"`
 	Roles    []string `json:"roles,omitempty"`
 	Tenant   string   `json:"tid"`
-	Unique   string   `json:"uti"` // so that a token got in the same second as a revoked one is another
+	Scopes   string   `json:"scp,omitempty"` // a user's token: what the app may do for them
+	Unique   string   `json:"uti"`           // so that a token got in the same second as a revoked one is another
 }
 
 var tokenHeader = base64.RawURLEncoding.EncodeToString([]byte(`{"typ":"JWT","alg":"HS256"}`))
@@ -170,7 +172,7 @@ func (s *Server) issue(c *call, d *directory, tenant string) (map[string]any, *t
 		return nil, &tokenError{400, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'."}
 	case form.Get("grant_type") != "client_credentials":
 		return nil, &tokenError{400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type."}
-	case resource == "":
+	case resource == "" && v2:
 		return nil, &tokenError{400, "invalid_request", 900144, "The request body must contain the following parameter: 'scope'."}
 	case !isDefault:
 		return nil, &tokenError{400, "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier."}
@@ -182,7 +184,8 @@ func (s *Server) issue(c *call, d *directory, tenant string) (map[string]any, *t
 		return nil, &tokenError{401, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + id + "'."}
 	}
 	now := s.opts.Now()
-	token := s.sign(claims{Audience: resource, Issuer: c.base + "/" + d.ID + "/v2.0", IssuedAt: now.Unix(), Expires: now.Add(s.opts.TokenLife).Unix(),
+	// The older endpoint takes a request that names no resource; the token is good for nothing but the app itself.
+	token := s.sign(claims{Audience: cmp.Or(resource, id), Issuer: c.base + "/" + d.ID + "/v2.0", IssuedAt: now.Unix(), Expires: now.Add(s.opts.TokenLife).Unix(),
 		Client: id, Roles: d.Roles, Tenant: d.ID, Unique: fmt.Sprint(s.next())})
 	life := int64(s.opts.TokenLife/time.Second) - 1
 	if !v2 {

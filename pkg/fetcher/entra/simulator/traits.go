@@ -155,6 +155,8 @@ func (r *traits) property(name string) string {
 		dst = r.ofApp(appendWorkloadAppID)
 	case "initiatedBy/app/displayName":
 		dst = r.ofApp(appendWorkloadName)
+	default:
+		return r.legacyProperty(name)
 	}
 	return string(dst)
 }
