@@ -81,6 +81,7 @@ func printStatus(w io.Writer, st pipeline.Status, cfg *config.Config, running bo
 		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\n", s.Name, s.Pending, when(s.Oldest), s.Delivered, s.Filtered, s.Dead, s.Skipped, s.Letters)
 	}
 	printBudget(t, st)
+	printCredentials(t, st)
 	if err := t.Flush(); err != nil {
 		return err
 	}

@@ -170,3 +170,14 @@ func printBudget(w io.Writer, st pipeline.Status) {
 		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t%.2f\t%d\t%d\t%s\t%d\n", s.Name, used, perSecond, s.Capacity, s.Demand, waiting, s.Spent.Throttled, paused, s.Apps)
 	}
 }
+
+// printCredentials shows when credentials end, of those whose end is known.
+func printCredentials(w io.Writer, st pipeline.Status) {
+	head := "\nCREDENTIAL\tENDS\n"
+	for _, s := range st.Sources {
+		if !s.CredentialExpires.IsZero() {
+			fmt.Fprintf(w, "%s%s\t%s\n", head, s.Name, when(s.CredentialExpires))
+			head = ""
+		}
+	}
+}

@@ -42,7 +42,7 @@ func busy() pipeline.Status {
 	return pipeline.Status{
 		Started: noon.Add(-time.Hour), Now: noon,
 		Streams: []pipeline.StreamStatus{few, slow, trails, {Name: "global/tid/audits"}},
-		Sources: []pipeline.SourceStatus{used, {Name: "fabrikam-tenant", Capacity: 0.49, Demand: 0.1, Apps: 1}},
+		Sources: []pipeline.SourceStatus{used, {Name: "fabrikam-tenant", Capacity: 0.49, Demand: 0.1, Apps: 1, CredentialExpires: noon.Add(240 * time.Hour)}},
 		Sinks:   []pipeline.SinkStatus{{Name: "splunk", Pending: 7}},
 		Faults: []pipeline.Fault{
 			{Part: "stream contoso/audits", Blocked: true, Err: "the app lacks AuditLog.Read.All", Times: 4},
@@ -87,6 +87,7 @@ func TestStatusForPeople(t *testing.T) {
 		"contoso/signins.managedidentity 123456789 100 1 123456688 0 0 0 0",
 		"contoso 1800 0.50 0.49 0.70 4 3 1m30s and now 2",
 		"fabrikam-tenant 0 0.00 0.49 0.10 0 0 0s 1",
+		"fabrikam-tenant 2026-03-11T12:00:00Z",
 		"contoso/signins.managedidentity, 2026-03-01T03:00:00Z to 2026-03-01T04:00:00Z",
 		"not sent to splunk: the journal was full",
 		"contoso/signins.managedidentity, 2026-03-01T09:00:00Z to 2026-03-01T10:00:00Z",

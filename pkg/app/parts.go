@@ -27,6 +27,7 @@ func (a *App) source(s config.Source, resumed bool) (pipeline.Source, error) {
 	}
 	f, err := entra.New(s.Entra.Graph, entra.Options{
 		Transport: a.o.Transport, UserAgent: "logferry/" + a.o.Version, Observe: a.observe(s.Name), Shared: a.shared, Resumed: resumed,
+		Warn: a.warn(s.Name), Prompt: a.prompt(s.Name),
 	})
 	if err != nil {
 		return pipeline.Source{}, err
@@ -35,8 +36,9 @@ func (a *App) source(s config.Source, resumed bool) (pipeline.Source, error) {
 	return pipeline.Source{
 		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now,
 		Smaller: entra.HalveHint, TooOld: entra.TooOld, Retention: f.Retention, Page: f.Page,
-		Spent:    func() pipeline.Spent { return spent(f.Budget()) },
-		Capacity: 1 / interval.Seconds(), Parallel: int(min(8, 4*time.Second/interval)),
+		Spent:      func() pipeline.Spent { return spent(f.Budget()) },
+		Credential: func() (time.Time, []pipeline.Fault) { return credential(f.Credential()) },
+		Capacity:   1 / interval.Seconds(), Parallel: int(min(8, 4*time.Second/interval)),
 		Streams: names, Time: s.Entra.Time, DigestVersion: entra.DigestVersion,
 	}, nil
 }

@@ -33,6 +33,7 @@ type world struct {
 	state string // the folder's name in dir
 	sinks map[string]*receiver
 	input string       // of the entra block, lines of YAML
+	auth  string       // the auth block in one line
 	began time.Time    // of the bubble
 	ahead atomic.Int64 // by how much the service's clock is ahead of the bubble's, ns
 
@@ -59,6 +60,7 @@ func newWorld(t *testing.T, o simulator.Options, input string, sinks ...string) 
 		w.sinks[name] = &receiver{}
 	}
 	w.write("secret", simulator.DefaultClientSecret)
+	w.auth = fmt.Sprintf("{client_id: %s, client_secret_file: %q}", simulator.DefaultClientID, w.path("secret"))
 	t.Cleanup(func() {
 		w.stop()
 		w.dead.Wait()
@@ -107,7 +109,7 @@ func (w *world) write(name, text string) {
 func (w *world) config(sinks []string) *config.Config {
 	w.Helper()
 	text := fmt.Sprintf("state: {dir: %q, journal_max_bytes: 16MiB}\nadmin: {listen: \"off\"}\nsources:\n  - name: contoso\n    entra:\n"+
-		"      tenant: %s\n      auth: {client_id: %s, client_secret_file: %q}\n", w.path(w.state), simulator.DefaultDomain, simulator.DefaultClientID, w.path("secret"))
+		"      tenant: %s\n      auth: %s\n", w.path(w.state), simulator.DefaultDomain, w.auth)
 	for line := range strings.Lines(w.input) {
 		text += "      " + strings.TrimSpace(line) + "\n"
 	}

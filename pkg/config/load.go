@@ -66,6 +66,7 @@ func Load(paths []string, schemas Schemas) (*Config, error) {
 		d.merge(name, text, &cfg, owners)
 	}
 	if len(d.faults) == 0 {
+		cfg.environment()
 		for _, err := range cfg.Validate(schemas) {
 			d.faults = append(d.faults, d.locate(err))
 		}
@@ -83,6 +84,7 @@ func Parse(name string, text []byte, schemas Schemas) (*Config, error) {
 	d := &decoder{places: map[string]place{}, getenv: osEnv}
 	d.merge(name, text, &cfg, map[string]string{})
 	if len(d.faults) == 0 {
+		cfg.environment()
 		for _, err := range cfg.Validate(schemas) {
 			d.faults = append(d.faults, d.locate(err))
 		}

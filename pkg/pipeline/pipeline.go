@@ -72,7 +72,10 @@ type Source struct {
 	Page      func(stream string) int           // how many rows a full page of the stream has; nil: as timeline has it
 	Capacity  float64                           // requests per second that the budget allows; 0: unknown
 	Spent     func() Spent                      // how that is used; nil: unknown
-	Parallel  int                               // slices of a catch-up or backfill read at once; 0: 2
+	// Credential tells when the credential ends, zero for not known, and what is to be mended though it works, as faults without a
+	// part; nil: unknown.
+	Credential func() (ends time.Time, wrong []Fault)
+	Parallel   int // slices of a catch-up or backfill read at once; 0: 2
 
 	DigestVersion uint8
 }

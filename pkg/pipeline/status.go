@@ -58,6 +58,8 @@ type SourceStatus struct {
 	Demand   float64 `json:"demand_requests_per_second"` // that all configured passes take at least
 	Apps     int     `json:"app_registrations_needed"`
 	Spent    Spent   `json:"spent"`
+
+	CredentialExpires time.Time `json:"credential_expires,omitzero"` // zero: not known
 }
 
 // Spent is how a budget is used.
@@ -149,6 +151,14 @@ func (s *source) budget(faults *[]Fault) SourceStatus {
 	st := SourceStatus{Name: s.Name, Capacity: s.Capacity, Apps: 1}
 	if s.Spent != nil {
 		st.Spent = s.Spent()
+	}
+	if s.Credential != nil {
+		var wrong []Fault
+		st.CredentialExpires, wrong = s.Credential()
+		for _, f := range wrong {
+			f.Part = "source " + s.Name
+			*faults = append(*faults, f)
+		}
 	}
 	var left time.Time
 	for _, x := range s.streams {

@@ -43,6 +43,7 @@ func full() pipeline.Status {
 	stream.Lateness.Counts[0], stream.Lateness.Counts[3], stream.Lateness.Counts[len(timeline.LateBounds)] = 5, 2, 1
 	stream.Lateness.Sum = 90 * time.Hour
 	source := pipeline.SourceStatus{Name: "contoso", Capacity: 0.5, Demand: 1.25, Apps: 3}
+	source.CredentialExpires = time.Unix(1800000000, 0)
 	source.Spent = pipeline.Spent{Paused: 1500 * time.Millisecond, Throttled: 4}
 	source.Spent.Requests[event.ClassBehind], source.Spent.Waiting[event.ClassBackfill] = 17, 2
 	return pipeline.Status{
@@ -87,6 +88,7 @@ func TestMetricsShowTimeLineAndBudget(t *testing.T) {
 		`logferry_source_budget_capacity_requests_per_second{source="contoso"} 0.5`,
 		`logferry_source_budget_demand_requests_per_second{source="contoso"} 1.25`,
 		`logferry_source_app_registrations_needed{source="contoso"} 3`,
+		`logferry_source_credential_expiry_timestamp_seconds{source="contoso"} 1.8e+09`,
 		`logferry_source_throttled_total{source="contoso"} 4`,
 		`logferry_source_paused_seconds_total{source="contoso"} 1.5`,
 	} {

@@ -15,9 +15,10 @@ var (
 	demand    = desc("source_budget_demand_requests_per_second", "Requests per second that all configured passes of the source take at least.", "source")
 	apps      = desc("source_app_registrations_needed", "App registrations that all configured passes of the source need at its present load.", "source")
 	throttled = desc("source_throttled_total", "Replies that asked for a pause.", "source")
+	expiry    = desc("source_credential_expiry_timestamp_seconds", "When the source's credential ends; absent where nobody tells.", "source")
 	paused    = desc("source_paused_seconds_total", "Time spent in pauses that the API has asked for.", "source")
 
-	sourceDescs = []*prometheus.Desc{granted, waiting, capacity, demand, apps, throttled, paused}
+	sourceDescs = []*prometheus.Desc{granted, waiting, capacity, demand, apps, throttled, paused, expiry}
 )
 
 func (to output) source(s *pipeline.SourceStatus) {
@@ -29,5 +30,8 @@ func (to output) source(s *pipeline.SourceStatus) {
 	to.gauge(demand, s.Demand, s.Name)
 	to.gauge(apps, float64(s.Apps), s.Name)
 	to.count(throttled, float64(s.Spent.Throttled), s.Name)
+	if !s.CredentialExpires.IsZero() {
+		to.gauge(expiry, stamp(s.CredentialExpires), s.Name)
+	}
 	to.count(paused, s.Spent.Paused.Seconds(), s.Name)
 }

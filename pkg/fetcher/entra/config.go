@@ -66,6 +66,8 @@ func (c Config) Validate() error {
 	var errs []error
 	bad := func(path, format string, args ...any) { errs = append(errs, field.Errorf(path, format, args...)) }
 	switch {
+	case c.Tenant == "" && c.Auth.WorkloadIdentity != nil:
+		bad("tenant", "missing: AZURE_TENANT_ID is not set either: write the directory's id or a verified domain")
 	case c.Tenant == "":
 		bad("tenant", "missing: write the directory's id or a verified domain such as contoso.onmicrosoft.com")
 	case !tenantPattern.MatchString(c.Tenant):

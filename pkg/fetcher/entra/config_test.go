@@ -52,7 +52,7 @@ func TestConfigValidate(t *testing.T) {
 			c.Budget, c.Proxy, c.Top = Budget{50, field.Duration(time.Minute)}, "http://proxy.example.com:3128", 10
 		}, nil, ""},
 		{"loopback", func(c *Config) { c.LoginURL, c.GraphURL = "http://127.0.0.1:1/", "http://127.0.0.1:1" }, nil, ""},
-		{"empty", func(c *Config) { *c = Config{} }, []string{"tenant", "auth.client_id"}, ""},
+		{"empty", func(c *Config) { *c = Config{} }, []string{"tenant", "auth.client_id", "auth.client_secret_file"}, ""},
 		{"tenant", func(c *Config) { c.Tenant = "a/../b" }, []string{"tenant"}, ""},
 		{"common", func(c *Config) { c.Tenant = "Common" }, []string{"tenant"}, "no single directory"},
 		{"cloud", func(c *Config) { c.Cloud = "mars" }, []string{"cloud"}, "global, usgov"},
@@ -70,8 +70,8 @@ func TestConfigValidate(t *testing.T) {
 		}, []string{"filters.audits", "filters.nothing", "filters.provisioning", "filters.risk.users", "filters.signins.interactive"}, ""},
 		{"literal secret", func(c *Config) { c.Auth.ClientSecret = "hunter2" }, []string{"auth.client_secret"}, "client_secret_file"},
 		{"other ways", func(c *Config) {
-			c.Auth.CertificateFile, c.Auth.FederatedTokenFile, c.Auth.ManagedIdentity, c.Auth.DeviceCode = "x", "y", true, true
-		}, []string{"auth.certificate_file", "auth.federated_token_file", "auth.managed_identity", "auth.device_code"}, "not supported by this version"},
+			c.Auth.CertificateFile, c.Auth.FederatedTokenFile = "x", "y"
+		}, []string{"auth.certificate_file", "auth.federated_token_file"}, "there is client_secret_file already"},
 		{"no way", func(c *Config) { c.Auth.ClientSecretFile = "" }, []string{"auth.client_secret_file"}, ""},
 		{"budget, top, tls, proxy", func(c *Config) {
 			c.Budget.Requests, c.Top, c.TLS.CertFile, c.Proxy = -1, 5000, "x", "http://user:pass@proxy"
@@ -99,7 +99,7 @@ tenant: contoso.onmicrosoft.com
 cloud: china
 api: graph
 api_version: beta
-auth: {client_id: a, client_secret_file: /run/secrets/graph, managed_identity: {client_id: b}}
+auth: {managed_identity: {client_id: b}}
 streams: [signins.*, audits]
 filters: {audits: "result eq 'failure'"}
 budget: {requests: 50, per: 10s}
@@ -113,7 +113,7 @@ top: 5
 		t.Fatal(err)
 	}
 	want := Config{Tenant: "contoso.onmicrosoft.com", Cloud: "china", API: "graph", APIVersion: "beta",
-		Auth:    auth.Config{ClientID: "a", ClientSecretFile: "/run/secrets/graph", ManagedIdentity: map[string]any{"client_id": "b"}},
+		Auth:    auth.Config{ManagedIdentity: &auth.ManagedIdentity{ClientID: "b"}},
 		Streams: []string{"signins.*", "audits"}, Filters: map[string]string{"audits": "result eq 'failure'"},
 		Budget: Budget{50, field.Duration(10 * time.Second)}, Proxy: "http://proxy:3128", Insecure: true, Top: 5, Retention: field.Duration(90 * day)}
 	want.TLS.CAFile = "ca.pem"

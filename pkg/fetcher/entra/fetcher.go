@@ -28,6 +28,8 @@ type Options struct {
 	Now       func() time.Time  // the machine's clock with its monotonic reading; default time.Now
 	Shared    *Shared           // what other fetchers of the process use, too; nil: its own
 	Resumed   bool              // another process may have used up part of the budget just now
+	Warn      func(error)       // told of what the operator should know of the credential while it still works; nil for none
+	Prompt    func(auth.Prompt) // asks a person to sign in, for device_code; nil: there is nobody
 	Timeout   time.Duration     // of one request, from its sending to the end of the reply's body; default 120 s
 }
 
@@ -87,12 +89,18 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 	if shared == nil {
 		shared = NewShared()
 	}
+	direct := o.Transport
 	if o.Transport == nil {
-		transport, err := shared.transport(cfg)
+		transport, err := shared.transport(cfg, false)
 		if err != nil {
 			return nil, err
 		}
-		o.Transport = transport
+		o.Transport, direct = transport, transport
+		if cfg.Auth.ManagedIdentity != nil {
+			if direct, err = shared.transport(cfg, true); err != nil {
+				return nil, err
+			}
+		}
 	}
 	f := &Fetcher{cfg: cfg, dialect: cfg.dialect(), options: o, rows: map[string]Stream{}, shared: shared, most: mostPages}
 	f.clock.machine = machineClock(o.Now)
@@ -109,13 +117,17 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 		f.rows[row.Name] = row
 	}
 	f.client = newClient(o.Transport)
-	signIn := newClient(observer{f})
-	signIn.Timeout = o.Timeout
+	signIn, beside := newClient(observer{f, o.Transport}), newClient(observer{f, direct})
+	signIn.Timeout, beside.Timeout = o.Timeout, o.Timeout
 	f.source, err = auth.NewSource(cfg.Auth, auth.Options{
 		TokenURL: f.place.login.JoinPath(cfg.Tenant, f.dialect.tokenPath).String(),
 		Scope:    f.place.scope,
 		Resource: f.dialect.resource(f.place.scope),
 		HTTP:     signIn,
+		Direct:   beside,
+		Now:      f.clock.now,
+		Warn:     o.Warn,
+		Prompt:   o.Prompt,
 	})
 	return f, err
 }
@@ -174,6 +186,9 @@ func (f *Fetcher) Roles(ctx context.Context) ([]string, error) {
 	return token.Claims.Roles, nil
 }
 
+// Credential tells how the credential is doing, as far as is known since the first token.
+func (f *Fetcher) Credential() auth.Standing { return f.source.Standing() }
+
 func (f *Fetcher) tenantOf(token auth.Token) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -189,14 +204,17 @@ func (f *Fetcher) key(tenant, stream string) event.StreamKey {
 }
 
 // observer tells Observe of the requests for tokens, which package auth sends.
-type observer struct{ f *Fetcher }
+type observer struct {
+	f    *Fetcher
+	next http.RoundTripper
+}
 
 // RoundTrip implements http.RoundTripper.
 func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", o.f.options.UserAgent)
 	start := time.Now()
-	resp, err := o.f.options.Transport.RoundTrip(req)
+	resp, err := o.next.RoundTrip(req)
 	told := Request{Method: req.Method, URL: cutTokens(req.URL), Duration: time.Since(start), Err: err}
 	if resp != nil {
 		told.Status, told.RequestID = resp.StatusCode, resp.Header.Get("x-ms-request-id")

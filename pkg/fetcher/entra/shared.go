@@ -38,8 +38,9 @@ type account struct{ graph, tenant, client string }
 
 // road is how connections are made.
 type road struct {
-	tls   secure.TLS
-	proxy string
+	tls    secure.TLS
+	proxy  string
+	direct bool // never through a proxy
 }
 
 // pageMemory is what one page needs while it is read and handled.
@@ -69,7 +70,7 @@ func (s *Shared) Close() error {
 // budget gives the limiter of the configuration's app in its tenant. Where several sources name the same two, the smallest of
 // their budgets holds for all of them together.
 func (s *Shared) budget(cfg Config, graph string, resumed bool) *budget.Limiter {
-	key := account{strings.ToLower(graph), strings.ToLower(cfg.Tenant), strings.ToLower(cfg.Auth.ClientID)}
+	key := account{strings.ToLower(graph), strings.ToLower(cfg.Tenant), strings.ToLower(cfg.Auth.App())}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.budgets[key]
@@ -81,16 +82,20 @@ func (s *Shared) budget(cfg Config, graph string, resumed bool) *budget.Limiter 
 	return l
 }
 
-// transport gives the transport of all sources with these settings: a thousand tenants share the connections to one host.
-func (s *Shared) transport(cfg Config) (*http.Transport, error) {
+// transport gives the transport of all sources with these settings: a thousand tenants share the connections to one host. A
+// direct one leads to endpoints of this machine, which no proxy can reach, and whose requests and tokens none must see.
+func (s *Shared) transport(cfg Config, direct bool) (*http.Transport, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := road{cfg.TLS, cfg.Proxy}
+	key := road{cfg.TLS, cfg.Proxy, direct}
 	if t := s.roads[key]; t != nil {
 		return t, nil
 	}
 	t, err := newTransport(cfg)
 	if err == nil {
+		if direct {
+			t.Proxy = nil
+		}
 		s.roads[key] = t
 	}
 	return t, err

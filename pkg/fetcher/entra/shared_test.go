@@ -87,7 +87,7 @@ func TestSharedConnections(t *testing.T) {
 		server.StartTLS()
 		defer server.Close()
 		shared := NewShared()
-		transport, err := shared.transport(first)
+		transport, err := shared.transport(first, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestSharedConnections(t *testing.T) {
 		_ = shared.Close()
 		read(0, 3)
 		_ = shared.Close()
-		if other, err := shared.transport(proxied); err != nil || other == transport {
+		if other, err := shared.transport(proxied, false); err != nil || other == transport {
 			t.Errorf("another proxy shares the connections: %v", err)
 		}
 	})

@@ -21,10 +21,10 @@ import (
 
 const secret = `p+l%a"ce&holder`
 
-// endpoint is the token endpoint.
-type endpoint func(form url.Values) (status int, header http.Header, body string)
+// replies is the token endpoint.
+type replies func(form url.Values) (status int, header http.Header, body string)
 
-func (e endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e replies) RoundTrip(r *http.Request) (*http.Response, error) {
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
@@ -45,13 +45,12 @@ func (e endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-func newSource(t *testing.T, e endpoint) (*Source, string) {
+func newSource(t *testing.T, e replies) (*Source, string) {
 	t.Helper()
 	return newSourceAt(t, Options{TokenURL: "https://login.example.com/t/oauth2/v2.0/token", Scope: "https://graph.example.com/.default"}, e)
 }
 
-// newSourceAt is newSource for an endpoint of the caller's.
-func newSourceAt(t *testing.T, o Options, e endpoint) (*Source, string) {
+func newSourceAt(t *testing.T, o Options, e replies) (*Source, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
@@ -67,24 +66,6 @@ func newSourceAt(t *testing.T, o Options, e endpoint) (*Source, string) {
 
 func granted(n int, life int) (int, http.Header, string) {
 	return 200, nil, fmt.Sprintf(`{"token_type":"Bearer","expires_in":%d,"ext_expires_in":%d,"access_token":"token-%d"}`, life, life, n)
-}
-
-// TestResource: the older endpoint gets the resource and no scope, and says numbers in strings.
-func TestResource(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, _ := newSourceAt(t, Options{TokenURL: "https://login.example.com/t/oauth2/token", Scope: "https://graph.windows.net/.default", Resource: "https://graph.windows.net"},
-			func(form url.Values) (int, http.Header, string) {
-				want := url.Values{"grant_type": {"client_credentials"}, "client_id": {"client"}, "client_secret": {secret}, "resource": {"https://graph.windows.net"}}
-				if form.Encode() != want.Encode() {
-					t.Errorf("form %s, want %s", form.Encode(), want.Encode())
-				}
-				return 200, nil, `{"token_type":"Bearer","expires_in":"3599","ext_expires_in":"3599","expires_on":"1767229200","not_before":"1767225600","resource":"https://graph.windows.net","access_token":"token"}`
-			})
-		token, err := s.Token(t.Context())
-		if err != nil || token.Access != "token" || time.Until(token.Expiry) != 3599*time.Second {
-			t.Errorf("token %v until %s, %v", token.Access, token.Expiry, err)
-		}
-	})
 }
 
 // TestCache: one request for all callers, a new token five minutes before the old one ends, or when it was refused.
@@ -134,36 +115,6 @@ func TestShortLife(t *testing.T) {
 		}
 		if n != 2 {
 			t.Errorf("%d tokens", n)
-		}
-	})
-}
-
-func TestRotation(t *testing.T) {
-	var got string
-	s, file := newSource(t, func(form url.Values) (int, http.Header, string) {
-		got = form.Get("client_secret")
-		return granted(1, 3600)
-	})
-	synctest.Test(t, func(t *testing.T) { // no timer of the test's: only the file's mtime is real
-		token, err := s.Token(t.Context())
-		if err != nil || got != secret {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte("rotated-and-longer"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		s.Discard(token)
-		if _, err := s.Token(t.Context()); err != nil || got != "rotated-and-longer" {
-			t.Errorf("sent %q, %v", got, err)
-		}
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		s.Discard(Token{Access: "token-1"})
-		if _, err := s.Token(t.Context()); fault.Of(err) != fault.Blocked {
-			t.Errorf("without its file: %v", err)
 		}
 	})
 }
@@ -271,4 +222,62 @@ func TestParseClaims(t *testing.T) {
 			t.Errorf("%s: %#v, want %#v", token, got, want)
 		}
 	}
+}
+
+// TestHungRenewal: while one caller waits for a service that hangs, all others go on with the token that is good.
+func TestHungRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		s, _ := newSource(t, func(url.Values) (int, http.Header, string) {
+			if n++; n > 1 {
+				return 0, nil, ""
+			}
+			return granted(n, 3600)
+		})
+		if _, err := s.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(56 * time.Minute)
+		var group sync.WaitGroup
+		for i := range 5 {
+			group.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				token, err := s.Token(ctx)
+				if err != nil || token.Access != "token-1" {
+					t.Errorf("caller %d: %v", i, err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n != 2 {
+			t.Errorf("%d requests", n)
+		}
+		time.Sleep(25 * time.Second) // by then it is time to look again
+		begun := time.Now()
+		for range 10 {
+			if _, err := s.Token(t.Context()); err != nil || time.Since(begun) > 0 {
+				t.Errorf("waited %s, %v", time.Since(begun), err)
+			}
+		}
+		group.Wait()
+	})
+}
+
+// TestResource: the older endpoint gets the resource and no scope, and says numbers in strings.
+func TestResource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSourceAt(t, Options{TokenURL: "https://login.example.com/t/oauth2/token", Scope: "https://graph.windows.net/.default", Resource: "https://graph.windows.net"},
+			func(form url.Values) (int, http.Header, string) {
+				want := url.Values{"grant_type": {"client_credentials"}, "client_id": {"client"}, "client_secret": {secret}, "resource": {"https://graph.windows.net"}}
+				if form.Encode() != want.Encode() {
+					t.Errorf("form %s, want %s", form.Encode(), want.Encode())
+				}
+				return 200, nil, `{"token_type":"Bearer","expires_in":"3599","ext_expires_in":"3599","expires_on":"1767229200","not_before":"1767225600","resource":"https://graph.windows.net","access_token":"token"}`
+			})
+		token, err := s.Token(t.Context())
+		if err != nil || token.Access != "token" || time.Until(token.Expiry) != 3599*time.Second {
+			t.Errorf("token %v until %s, %v", token.Access, token.Expiry, err)
+		}
+	})
 }
