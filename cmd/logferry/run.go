@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,38 +125,4 @@ func writeSummary(cmd *cobra.Command, cfg *config.Config, file string, s pipelin
 		return fmt.Errorf("write summary: %w", err)
 	}
 	return nil
-}
-
-func checkCommand() *cobra.Command {
-	var paths []string
-	cmd := &cobra.Command{
-		Use:     "check -c FILE",
-		Aliases: []string{"validate"},
-		Short:   "Check a configuration without reading a secret or sending anything",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(paths)
-			if err != nil {
-				return err
-			}
-			for _, s := range cfg.Sources {
-				names, err := s.Entra.Graph.StreamNames()
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "source %s: tenant %s: %s\n", s.Name, s.Entra.Graph.Tenant, strings.Join(names, ", "))
-			}
-			for _, s := range cfg.Sinks {
-				streams := "all streams"
-				if len(s.Streams) > 0 {
-					streams = strings.Join(s.Streams, ", ")
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "sink %s: %s, schema %s, %s\n", s.Name, s.Block(), s.SchemaName(), streams)
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), "the configuration is valid")
-			return nil
-		},
-	}
-	configFlag(cmd, &paths)
-	return cmd
 }

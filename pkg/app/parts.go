@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -47,12 +49,17 @@ func spent(b budget.Stats) pipeline.Spent {
 	return pipeline.Spent{Requests: b.Granted, Waiting: b.Waiting, Paused: b.Paused, Throttled: b.Throttled, Until: b.PausedUntil}
 }
 
-// observe counts the requests to the API and, at level debug, tells of each.
+// observe counts the requests to the API and tells of each: at level warn of those that failed, with the ids that Microsoft's
+// support asks for, and of all others at level debug.
 func (a *App) observe(source string) func(entra.Request) {
 	log := a.log.With(zap.String("source", source))
 	return func(r entra.Request) {
 		a.metrics.Request(source, r.Stream, r.Status, r.Bytes, r.Duration)
-		if entry := log.Check(zap.DebugLevel, "request"); entry != nil {
+		level, what := zap.DebugLevel, "request"
+		if (r.Err != nil || r.Status >= 400) && !errors.Is(r.Err, context.Canceled) {
+			level, what = zap.WarnLevel, "request failed"
+		}
+		if entry := log.Check(level, what); entry != nil {
 			entry.Write(zap.String("stream", r.Stream), zap.String("reader", r.Reader), zap.Int("page", r.Page), zap.String("method", r.Method),
 				zap.String("url", r.URL), zap.Int("status", r.Status), zap.Duration("waited", r.Waited), zap.Duration("took", r.Duration),
 				zap.Int("rows", r.Rows), zap.Int("bytes", r.Bytes), zap.String("request_id", r.RequestID),

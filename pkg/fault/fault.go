@@ -46,6 +46,10 @@ func After(d time.Duration, err error) error { return &Error{class: Retryable, e
 // Block is an error that only an operator can mend; err names what to mend.
 func Block(err error) error { return &Error{class: Blocked, err: err} }
 
+// Recheck is Block for what may be mended at any moment without anybody telling, such as a secret in a file: it is tried again
+// after d at the latest.
+func Recheck(d time.Duration, err error) error { return &Error{class: Blocked, err: err, after: d} }
+
 // Refuse is poison: the peer will refuse these events again. reply is what it said.
 func Refuse(err error, reply string) error {
 	return &Error{class: Poison, err: err, reply: Cut(reply)}
@@ -65,7 +69,7 @@ func Of(err error) Class {
 	return Retryable
 }
 
-// Pause is how long the peer asked to wait; 0 if it did not say.
+// Pause is how long the peer asked to wait, or of Blocked the longest pause before the next try; 0 if neither is known.
 func Pause(err error) time.Duration {
 	if e := find(err); e != nil {
 		return e.after

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/retry"
 	"github.com/logferry/logferry/pkg/timeline"
 )
@@ -33,6 +34,7 @@ type stream struct {
 	line    *timeline.Line
 	running [event.Classes]int  // slices being read
 	faulty  map[string]*trouble // readers whose last slice failed: one that works must not hide another that never does
+	told    told                // what people have to mend
 	storm   condition           // of updates
 	stormy  time.Time           // when the last page of the storm was read
 	last    time.Time           // time of the newest record read
@@ -44,9 +46,10 @@ func newSource(p *Pipeline, s *Source) *source {
 }
 
 func (s *source) run(ctx context.Context) {
+	began := time.Now()
 	tid, known := s.p.o.Journal.Tenant(s.Cloud, s.Tenant)
 	if known {
-		s.open(tid) // status can tell how far they are while the sign-in is not to be had
+		s.open(tid, 0) // status can tell how far they are while the sign-in is not to be had
 	}
 	if retry.Sleep(ctx, s.delay) != nil {
 		return
@@ -57,7 +60,7 @@ func (s *source) run(ctx context.Context) {
 		return
 	}
 	if !known {
-		s.open(tid)
+		s.open(tid, time.Since(began))
 	}
 	var reading sync.WaitGroup
 	defer reading.Wait()
@@ -75,7 +78,8 @@ func (s *source) run(ctx context.Context) {
 
 // signIn finds out whose records these are, for as long as it takes. A tenant that is not known yet is kept in the state file.
 func (s *source) signIn(ctx context.Context, known bool) (string, error) {
-	pacer := retry.New(retry.Options{})
+	pacer := retry.New(retry.Options{Blocked: time.Minute}) // what was mended is to be seen soon, and nothing else is asked meanwhile
+	told := told{}
 	for {
 		tid, err := s.Identify(ctx)
 		if err == nil && !known {
@@ -89,7 +93,11 @@ func (s *source) signIn(ctx context.Context, known bool) (string, error) {
 			return "", ctx.Err()
 		}
 		pause := pacer.Next(err)
-		s.log.Error("signing in failed, trying again", zap.Error(err), zap.Duration("pause", pause))
+		level := s.log.Error
+		if fault.Of(err) == fault.Blocked && !told.news(err, time.Now()) {
+			level = s.log.Debug
+		}
+		level("signing in failed, trying again", zap.Error(err), zap.Duration("pause", pause))
 		s.set(func() { s.state.fail(err, time.Now()) })
 		if err := retry.Sleep(ctx, pause); err != nil {
 			return "", err
@@ -103,15 +111,18 @@ func (s *source) set(change func()) {
 	s.mu.Unlock()
 }
 
-// open makes the streams' time lines from their saved cursors.
-func (s *source) open(tid string) {
+// open makes the streams' time lines from their saved cursors. The first run was meant to begin as long ago as signing in has taken.
+func (s *source) open(tid string, ago time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.Now()
 	for _, name := range s.Streams {
 		key := event.StreamKey{Cloud: s.Cloud, Tenant: tid, Stream: name}
-		st := &stream{key: key, faulty: map[string]*trouble{}, moved: time.Now()}
+		st := &stream{key: key, faulty: map[string]*trouble{}, told: told{}, moved: time.Now()}
 		cfg := s.Time
+		if cfg.Start.At.IsZero() {
+			cfg.Start.Age += ago
+		}
 		if s.Retention != nil {
 			cfg.Retention = s.Retention(name)
 		}
@@ -228,6 +239,10 @@ func (s *source) read(ctx context.Context, st *stream, job timeline.Job) {
 	case err == nil:
 		timeline.Share(s.Capacity, s.lines())
 		st.line.Apply(moves, now, outcome)
+		if t := st.faulty[job.Slice.Reader]; t != nil && t.Blocked {
+			s.log.Info("what kept the stream from being read is mended", zap.String("stream", st.key.Stream), zap.String("reader", job.Slice.Reader), zap.Time("since", t.Since))
+			clear(st.told)
+		}
 		st.well(job.Slice.Reader)
 	case ctx.Err() != nil:
 		st.line.Fail(job, now, 0, false)
@@ -266,14 +281,20 @@ func (s *source) failed(st *stream, job timeline.Job, err error, now time.Time) 
 	}
 	level := s.log.Warn
 	if trouble.Blocked {
-		level = s.log.Error
+		level = s.log.Debug
+		if st.told.news(err, time.Now()) {
+			level = s.log.Error
+		}
 		if reader == timeline.Live { // the stream itself is not to be had: no need for each reader to find out
-			st.line.Pause(now, pause)
+			st.line.Pause(now, pause+liveFirst)
 		}
 	}
 	level("reading a slice failed, it stays open", zap.String("stream", st.key.Stream), zap.String("reader", job.Slice.Reader),
 		zap.Stringer("slice", job.Slice), zap.Error(err), zap.Bool("blocked", trouble.Blocked), zap.Duration("pause", pause))
 }
+
+// liveFirst is how long live has to find out whether a stream is to be had again, before the others ask.
+const liveFirst = time.Minute
 
 // halveEvery is how many failures in a row make a slice smaller, whatever they are.
 const halveEvery = 3

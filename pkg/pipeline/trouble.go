@@ -16,6 +16,26 @@ type trouble struct {
 	pacer *retry.Pacer
 }
 
+// told keeps what only people can mend from being said at each try, and by each reader: when which error was said.
+type told map[string]time.Time
+
+// blockedMost is the longest pause between two tries of a stream that only people can mend: few enough requests to cost nothing, and
+// soon enough for what has mended itself, because services in trouble answer 401, 403 and 404, too.
+const blockedMost = 15 * time.Minute
+
+// retell is how often an error is said that has not changed.
+const retell = 24 * time.Hour
+
+// news tells whether err is to be said: it is new, or was said long ago.
+func (t told) news(err error, now time.Time) bool {
+	maps.DeleteFunc(t, func(_ string, at time.Time) bool { return now.Sub(at) >= retell })
+	if _, said := t[err.Error()]; said {
+		return false
+	}
+	t[err.Error()] = now
+	return true
+}
+
 // condition is how a stream, a sign-in or a lane fares.
 type condition struct {
 	Blocked bool      // only an operator can mend it
@@ -36,7 +56,7 @@ func (c *condition) ok() { *c = condition{} }
 func (st *stream) trouble(reader string) *trouble {
 	t := st.faulty[reader]
 	if t == nil {
-		t = &trouble{pacer: retry.New(retry.Options{First: time.Second, Most: 2 * time.Minute})}
+		t = &trouble{pacer: retry.New(retry.Options{First: time.Second, Most: 2 * time.Minute, FirstBlocked: time.Minute, Blocked: blockedMost})}
 		st.faulty[reader] = t
 	}
 	return t

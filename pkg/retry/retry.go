@@ -13,9 +13,10 @@ import (
 
 // Options bound the pauses. Zero values take the defaults.
 type Options struct {
-	First   time.Duration // pause after the first retryable error; default 500ms
-	Most    time.Duration // longest pause after retryable errors; default 30s
-	Blocked time.Duration // longest pause while an operator has something to mend; default 5m
+	First        time.Duration // pause after the first retryable error; default 500ms
+	Most         time.Duration // longest pause after retryable errors; default 30s
+	FirstBlocked time.Duration // pause after the first error that an operator has to mend; default 15s, Blocked if that is less
+	Blocked      time.Duration // longest pause while an operator has something to mend; default 5m
 }
 
 // Pacer paces the retries of one thing. It is not safe for concurrent use.
@@ -29,7 +30,7 @@ func New(o Options) *Pacer {
 	first, most, blocked := or(o.First, 500*time.Millisecond), or(o.Most, 30*time.Second), or(o.Blocked, 5*time.Minute)
 	return &Pacer{
 		retryable: exponential(first, most),
-		blocked:   exponential(min(15*time.Second, blocked), blocked),
+		blocked:   exponential(min(or(o.FirstBlocked, 15*time.Second), blocked), blocked),
 	}
 }
 
@@ -53,7 +54,11 @@ func or(d, fallback time.Duration) time.Duration {
 // Next tells how long to wait after err. A pause that the peer has asked for is kept to.
 func (p *Pacer) Next(err error) time.Duration {
 	if fault.Of(err) == fault.Blocked {
-		return p.blocked.NextBackOff()
+		pause := p.blocked.NextBackOff()
+		if most := fault.Pause(err); most > 0 {
+			return min(pause, most)
+		}
+		return pause
 	}
 	pause := p.retryable.NextBackOff()
 	if asked := fault.Pause(err); asked > 0 {

@@ -36,6 +36,19 @@ func TestPausesGrowAndAreBounded(t *testing.T) {
 	}
 }
 
+// TestBlockedPauses: they begin where they are told to, and are no longer than the error allows.
+func TestBlockedPauses(t *testing.T) {
+	p, refused := New(Options{FirstBlocked: time.Minute, Blocked: time.Hour}), errors.New("refused")
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		within(t, "blocked", p.Next(fault.Block(refused)), want*time.Minute)
+	}
+	for range 10 {
+		if got := p.Next(fault.Recheck(time.Minute, refused)); got != time.Minute {
+			t.Errorf("to be looked at again within a minute, the pause is %v", got)
+		}
+	}
+}
+
 func TestSleepEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -83,9 +83,6 @@ func (l *Line) Take(now time.Time, class event.Class) (Job, bool) {
 }
 
 func (l *Line) choose(now time.Time, class event.Class) (chosen *reader) {
-	if now.Before(l.pausedTo) {
-		return nil
-	}
 	var oldest time.Duration // of the re-readers with something to read: the younger ones wait for it
 	for _, r := range l.readers {
 		due, ok := l.due(r, now)
@@ -108,7 +105,7 @@ func (l *Line) Due(now time.Time) time.Time {
 	var first time.Time
 	for _, r := range l.readers {
 		due, ok := l.due(r, now)
-		if due = later(due, l.pausedTo); ok && due.After(now) && (first.IsZero() || due.Before(first)) {
+		if ok && due.After(now) && (first.IsZero() || due.Before(first)) {
 			first = due
 		}
 	}
@@ -130,18 +127,19 @@ func (l *Line) due(r *reader, now time.Time) (due time.Time, ok bool) {
 	if len(r.flights) >= r.most() || r.busy() && (r.failing || r.length < time.Minute) {
 		return due, false
 	}
+	next := later(r.next, l.pausedTo)
 	from := l.taken(r).past(r.pos)
 	if r.kind == Reread {
 		if l.draining && from.Before(second(l.edge.Add(-r.age))) {
-			return later(r.next, from.Add(r.age+leastLength)), true // the clock may be behind edge by now
+			return later(next, from.Add(r.age+leastLength)), true // the clock may be behind edge by now
 		}
-		return later(r.next, from.Add(r.age+l.step(r))), true
+		return later(next, from.Add(r.age+l.step(r))), true
 	}
 	if !from.Before(r.end) {
 		return due, false
 	}
 	// A stretch that reaches beyond now is read minute by minute: each slice is a request.
-	return later(r.next, earlier(r.end, from.Add(time.Minute))), true
+	return later(next, earlier(r.end, from.Add(time.Minute))), true
 }
 
 // most is how many slices r reads at once. The budget decides whose request goes next, so one waits while another is answered;

@@ -190,7 +190,8 @@ func (l *Line) Hasten(job Job, now time.Time, d time.Duration) {
 	job.reader.next = earlier(job.reader.next, now.Add(d))
 }
 
-// Pause keeps every reader of the line from being asked for d: the stream itself is not to be had.
+// Pause keeps every reader of the line but live from being asked for d: the stream itself is not to be had, and live, which has a
+// pause of its own, finds out when it is again.
 func (l *Line) Pause(now time.Time, d time.Duration) { l.pausedTo = now.Add(d) }
 
 // Repair reads a stretch again, marked uncertain, because the journal has lost what had been read there.

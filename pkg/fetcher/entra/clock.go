@@ -13,6 +13,9 @@ const (
 	// Microsoft one server of many may be wrong, or a cache may answer.
 	witnesses = 3
 	agreement = 10 * time.Second
+	// What lies outside of these years is no time, whoever says so and however often: a cursor that followed it would never
+	// come back.
+	leastYear, mostYear = 1990, 2100
 )
 
 // clock is the service's: what its replies said, and the time that has gone by since. It does not follow steps of the machine's
@@ -44,6 +47,14 @@ func (c *clock) now() time.Time {
 	return c.at(c.machine())
 }
 
+// off is by how much the machine's clock is ahead of the service's; 0 before the first reply.
+func (c *clock) off() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, steady := c.machine()
+	return wall.Sub(c.at(wall, steady))
+}
+
 func (c *clock) at(wall time.Time, steady time.Duration) time.Time {
 	if c.date.IsZero() {
 		return wall
@@ -64,6 +75,9 @@ func (c *clock) heard(header http.Header) time.Time {
 		return own
 	}
 	date = date.UTC()
+	if y := date.Year(); y < leastYear || y > mostYear {
+		return own
+	}
 	if !c.believes(date, own, wall, steady) {
 		return own
 	}

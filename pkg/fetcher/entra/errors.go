@@ -27,7 +27,8 @@ const (
 	KindRequest   Kind = "request"   // another refusal of the request
 	KindFilter    Kind = "filter"    // the API refuses or ignores the filter
 	KindTooOld    Kind = "too old"   // the slice begins before what the service keeps
-	KindAccess    Kind = "access"    // not signed in, not permitted, not licensed, not in this cloud
+	KindAccess    Kind = "access"    // not signed in, not permitted, not in this cloud
+	KindLicence   Kind = "licence"   // not licensed, or so it says
 	KindCanceled  Kind = "canceled"  // the caller's context has ended
 )
 

@@ -49,7 +49,7 @@ func TestFaults(t *testing.T) {
 		says   string
 	}{
 		{name: "expired token", serve: status(401, nil, graphBody("InvalidAuthenticationToken", "expired")), kind: KindAccess, class: fault.Blocked, says: "a fresh access token was refused"},
-		{name: "no licence", serve: status(403, nil, graphBody("Authentication_RequestFromNonPremiumTenantOrB2CTenant", "no premium license")), kind: KindAccess, class: fault.Blocked, says: "needs a licence"},
+		{name: "no licence", serve: status(403, nil, graphBody("Authentication_RequestFromNonPremiumTenantOrB2CTenant", "no premium license")), kind: KindLicence, says: "needs a licence"},
 		{name: "no role", serve: status(403, nil, graphBody("Authorization_RequestDenied", "User is not in the allowed roles")), kind: KindAccess, class: fault.Blocked, says: "grant the application permissions AuditLog.Read.All and Directory.Read.All and let an administrator consent (the token holds: AuditLog.Read.All)"},
 		{name: "not in this cloud", serve: status(400, nil, graphBody("BadRequest", "Resource not found for the segment 'directoryAudits'.")), kind: KindAccess, class: fault.Blocked, says: "audits is not in this cloud (global)"},
 		{name: "bad filter", serve: status(400, nil, graphBody("BadRequest", "Invalid filter clause")), change: func(c *Config) { c.Filters = map[string]string{"audits": "x eq 1"} }, kind: KindFilter, class: fault.Blocked, says: "check filters.audits"},

@@ -14,7 +14,7 @@ import (
 	"github.com/logferry/logferry/pkg/fault"
 )
 
-// Fetch yields the pages of s in the API's order. An error is a *SliceError, comes last, and leaves the slice open: whoever
+// Fetch yields the pages of s in the API's order. An error has a *SliceError in its chain, comes last, and leaves the slice open: whoever
 // wants the rest opens the slice again. Records alias memory that is used again for the next page.
 func (f *Fetcher) Fetch(ctx context.Context, s event.Slice) iter.Seq2[event.Page, error] {
 	return func(yield func(event.Page, error) bool) {
@@ -57,6 +57,9 @@ func (rd *reader) follow(seen map[uint64]bool) (string, error) {
 	if err := rd.enough(); err != nil {
 		return "", err
 	}
+	if len(rd.next) > mostLink {
+		return "", rd.fail(KindLink, fmt.Errorf("follow nextLink: it has %d bytes, more than any server takes", len(rd.next)))
+	}
 	// A space is legal in none of a URL's parts but has been seen in links; the request line would break at it.
 	link := strings.ReplaceAll(rd.next, " ", "%20")
 	u, err := url.Parse(link)
@@ -76,6 +79,9 @@ func (rd *reader) follow(seen map[uint64]bool) (string, error) {
 	}
 	return link, nil
 }
+
+// mostLink bounds a nextLink, in bytes. Those of the service have a few hundred; servers refuse what is over 8 to 64 KiB.
+const mostLink = 64 << 10
 
 // sameOrigin compares scheme, host and port (RFC 6454); a link with a user in it is never the same.
 func sameOrigin(a, b *url.URL) bool {

@@ -66,6 +66,8 @@ type Fetcher struct {
 	clock   clock
 	most    int // pages of a slice
 
+	licences licences
+
 	mu     sync.Mutex
 	tenant string // tid of the first token: a record's identity must not change while we run
 }
@@ -213,9 +215,11 @@ type observer struct {
 func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", o.f.options.UserAgent)
+	id := newGUID()
+	req.Header.Set("Client-Request-Id", id)
 	start := time.Now()
 	resp, err := o.next.RoundTrip(req)
-	told := Request{Method: req.Method, URL: cutTokens(req.URL), Duration: time.Since(start), Err: err}
+	told := Request{Method: req.Method, URL: cutTokens(req.URL), Duration: time.Since(start), ClientRequestID: id, Err: err}
 	if resp != nil {
 		told.Status, told.RequestID = resp.StatusCode, resp.Header.Get("x-ms-request-id")
 		o.f.clock.heard(resp.Header) // so that the service's time is known before the first page is asked for

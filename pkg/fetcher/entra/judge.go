@@ -44,10 +44,11 @@ func (rd *reader) judge(got reply, token auth.Token) (event.Page, error) {
 	}
 	if p.timed > 0 && !slices.ContainsFunc(p.records, rd.inside) {
 		first := p.records[slices.IndexFunc(p.records, hasTime)]
-		return event.Page{}, rd.fail(KindFilter, fault.Block(fmt.Errorf(
+		return event.Page{}, explain(CauseFilter, rd.fail(KindFilter, fault.Block(fmt.Errorf(
 			"the service ignored the filter: none of %d rows lies inside %s, the first has %s %s: check that nothing between here and Graph changes the address",
-			len(p.records), rd.slice, rd.row.TimeMember, first.Time.Format(time.RFC3339))))
+			len(p.records), rd.slice, rd.row.TimeMember, first.Time.Format(time.RFC3339)))))
 	}
+	rd.f.licences.granted(rd.row.Name, time.Now())
 	rd.next = p.next
 	return event.Page{Records: p.records, Date: got.date, Bytes: len(got.body), Last: p.next == ""}, nil
 }
@@ -104,13 +105,13 @@ func (rd *reader) refused(got reply, token auth.Token) error {
 	case http.StatusBadRequest:
 		return rd.badRequest(said, base, block)
 	case http.StatusUnauthorized:
-		return block(KindAccess, "a fresh access token was refused: check that cloud and graph_url belong together")
+		return rd.unauthorized(said, block)
 	case http.StatusForbidden:
 		return rd.forbidden(said, token, block)
 	case http.StatusNotFound:
-		return block(KindAccess, "%s does not exist at %s: check cloud, graph_url and api_version", rd.row.Path, rd.f.place.graph.Host)
+		return explain(CauseAddress, block(KindAccess, "%s does not exist at %s: check cloud, graph_url and api_version", rd.row.Path, rd.f.place.graph.Host))
 	case http.StatusProxyAuthRequired:
-		return block(KindAccess, "the proxy wants a password: let it accept this machine without one")
+		return explain(CauseProxy, block(KindAccess, "the proxy wants a password: let it accept this machine without one%s", ask(CauseProxy)))
 	case http.StatusMethodNotAllowed, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong:
 		return block(KindRequest, "the request is refused for good: shorten filters.%s if there is one, check graph_url", rd.row.Name)
 	}
@@ -123,14 +124,14 @@ type blocker func(kind Kind, format string, args ...any) error
 func (rd *reader) badRequest(said graphError, base error, block blocker) error {
 	switch {
 	case said.has("Resource not found for the segment"):
-		return block(KindAccess, "%s is not in this cloud (%s): remove the stream", rd.row.Name, rd.f.place.name)
+		return explain(CauseCloud, block(KindAccess, "%s is not in this cloud (%s): remove the stream", rd.row.Name, rd.f.place.name))
 	case said.has("Invalid filter clause") && rd.isOld() && rd.f.cfg.Filters[rd.row.Name] == "":
 		return rd.fail(KindTooOld, fmt.Errorf("the service does not go back to %s: %w", rd.slice.From.UTC().Format(time.RFC3339), base))
 	case said.has("Invalid filter clause"), said.has("Could not find a property"):
 		if rd.f.cfg.Filters[rd.row.Name] != "" {
-			return block(KindFilter, "the filter was refused: check filters.%s; or %s is older than the tenant's retention", rd.row.Name, rd.slice.From.UTC().Format(time.RFC3339))
+			return explain(CauseFilter, block(KindFilter, "the filter was refused: check filters.%s; or %s is older than the tenant's retention", rd.row.Name, rd.slice.From.UTC().Format(time.RFC3339)))
 		}
-		return block(KindFilter, "the filter was refused: %s may be older than the tenant's retention", rd.slice.From.UTC().Format(time.RFC3339))
+		return explain(CauseFilter, block(KindFilter, "the filter was refused: %s may be older than the tenant's retention", rd.slice.From.UTC().Format(time.RFC3339)))
 	}
 	return rd.fail(KindRequest, base)
 }
@@ -140,10 +141,31 @@ func (rd *reader) isOld() bool {
 	return !rd.slice.From.IsZero() && rd.slice.From.Before(rd.f.Now().Add(time.Minute-shortRetention))
 }
 
+// unauthorized judges a 401 to a token that was just issued.
+func (rd *reader) unauthorized(said graphError, block blocker) error {
+	const refused = "a fresh access token was refused"
+	switch {
+	case said.has("audience"):
+		return explain(CauseAudience, block(KindAccess, refused+": it is for another service: check that cloud, login_url and graph_url belong together"))
+	case said.has("lifetime"), said.has("not yet valid"), said.has("token is expired"), said.has("token has expired"):
+		return explain(CauseClock, block(KindAccess, refused+": it is outside the time in which it is good%s: set the clock of this machine", rd.f.clockFault()))
+	}
+	return explain(CauseToken, block(KindAccess, refused+": check that cloud and graph_url belong together"))
+}
+
 // forbidden judges a 403: no licence, or no permission.
 func (rd *reader) forbidden(said graphError, token auth.Token, block blocker) error {
-	if said.has("Authentication_RequestFromNonPremiumTenantOrB2CTenant") || said.has("premium license") {
-		return block(KindAccess, "%s needs a licence that the tenant does not have: %s", rd.row.Name, rd.row.Licence)
+	switch {
+	case said.has("Authentication_RequestFromNonPremiumTenantOrB2CTenant"), said.has("premium license"):
+		return explain(CauseLicence, rd.unlicensed(said, block))
+	case said.has("EU region"), said.has("European Union"):
+		return explain(CauseRegion, block(KindAccess, "%s: the service refuses apps in this region (EU): use api: graph, or sign in as a user", rd.row.Name))
+	}
+	// The next try is to see what was granted meanwhile, which this token never tells.
+	rd.f.source.Discard(token)
+	if token.Delegated() {
+		return explain(CauseRole, block(KindAccess, "the user who signed in may not read %s and lacks a directory role, as a rule: assign %s, and consent to the delegated permissions %s%s",
+			rd.row.Name, rd.row.directoryRole(), rd.row.Permission, ask(CauseRole)))
 	}
 	holds := ""
 	if roles := token.Claims.Roles; roles != nil {
@@ -152,7 +174,17 @@ func (rd *reader) forbidden(said graphError, token auth.Token, block blocker) er
 			holds = " (the token holds none)"
 		}
 	}
-	return block(KindAccess, "the app may not read %s: grant the application permissions %s and let an administrator consent%s", rd.row.Name, rd.row.Permission, holds)
+	return explain(CausePermission, block(KindAccess, "the app may not read %s: grant the application permissions %s and let an administrator consent%s%s",
+		rd.row.Name, rd.row.Permission, holds, ask(CausePermission)))
+}
+
+// unlicensed judges a refusal for want of a licence: it passes on tenants that have it.
+func (rd *reader) unlicensed(said graphError, block blocker) error {
+	if rd.f.licences.refuse(rd.row.Name, time.Now()) {
+		return block(KindLicence, "%s needs a licence that the tenant does not have: %s%s", rd.row.Name, rd.row.Licence, ask(CauseLicence))
+	}
+	return rd.fail(KindLicence, fmt.Errorf("%s needs a licence, says Graph, which it has said of licensed tenants, too: it is asked again; the licence is %s%s: http status %d: %s",
+		rd.row.Name, rd.row.Licence, ask(CauseLicence), http.StatusForbidden, said))
 }
 
 // graphError is the error in a reply's body: {"error": {"code": "..", "message": ".."}}. Both members may be empty or null.

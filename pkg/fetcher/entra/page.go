@@ -31,6 +31,12 @@ var (
 	errNotUTF8     = errors.New("it is not UTF-8")
 	errNotObject   = errors.New("it is not a JSON object")
 	errLinkType    = errors.New("its nextLink is not a string")
+	errManyRows    = fmt.Errorf("it has more than %d rows", mostRows)
+)
+
+const (
+	mostRows = 10_000 // of a page, ten times what any endpoint gives: a record takes far more memory than the text "0,"
+	mostID   = 1 << 10
 )
 
 // split reads a whole page {"value": [row, ..], "@odata.nextLink": ".."} in one pass. Afterwards records has the rows in the
@@ -59,6 +65,9 @@ func (p *splitter) split(body []byte) error {
 				return errTwoValues
 			}
 			for r.Element() {
+				if len(p.records) == mostRows {
+					return errManyRows
+				}
 				p.row(&r)
 			}
 		case "@odata.nextLink", "odata.nextLink": // the latter before OData 4
@@ -99,7 +108,8 @@ func (p *splitter) row(r *jsonscan.Reader) {
 		return
 	}
 	rec.Raw = r.Buf[start:r.Pos:r.Pos]
-	if len(id) > 0 {
+	// What is longer than any id would be carried along with the record for as long as it is known.
+	if len(id) > 0 && len(id) <= mostID {
 		rec.ID = string(p.unescape(id))
 	} else {
 		rec.ID = strconv.FormatUint(uint64(rec.Digest), 16)

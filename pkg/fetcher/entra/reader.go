@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/logferry/logferry/pkg/event"
@@ -65,10 +66,11 @@ type reply struct {
 	body   []byte    // of a page: its reader's memory
 }
 
-// read gets one page. The only request that is sent twice is one whose token was refused: once, with a new token, and by
-// way of the limiter like any other.
+// read gets one page. A request is sent again, by way of the limiter like any other, if its token was refused: once, with a new
+// token; and if the licence is said to be missing of a stream that was read just now.
 func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
-	for renewed := false; ; renewed = true {
+	renewed := false
+	for tries := 1; ; {
 		token, waited, err := rd.turn(ctx)
 		if err != nil {
 			return event.Page{}, err
@@ -79,6 +81,7 @@ func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
 			told.Err = errors.New("the access token was refused: getting a new one")
 			rd.f.observe(told)
 			rd.f.source.Discard(token)
+			renewed = true
 			continue
 		}
 		var page event.Page
@@ -87,7 +90,10 @@ func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
 		}
 		told.Rows, told.Err = len(page.Records), err
 		rd.f.observe(told)
-		return page, err
+		if KindOf(err) != KindLicence || tries >= licenceTries || !rd.f.licences.proved(rd.row.Name, time.Now()) {
+			return page, err
+		}
+		tries++
 	}
 }
 
@@ -208,7 +214,7 @@ func (m *pageMemory) read(body io.Reader, size int64) error {
 	m.body = m.body[:0]
 	for {
 		if len(m.body) == cap(m.body) {
-			grown := make([]byte, len(m.body), max(64<<10, 2*cap(m.body)))
+			grown := make([]byte, len(m.body), max(64<<10, min(2*cap(m.body), mostBody+1)))
 			copy(grown, m.body)
 			m.body = grown
 		}
@@ -239,7 +245,7 @@ func (rd *reader) transportError(ctx context.Context, err error) error {
 	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
 		return rd.fail(KindTimeout, fmt.Errorf("get page: no complete reply within %s: %w", rd.f.options.Timeout, err))
 	case isUntrusted(err):
-		return rd.fail(KindNetwork, fault.Block(fmt.Errorf("get page: the certificate of %s is not trusted: set tls.ca_file if a proxy breaks TLS open: %w", rd.f.place.graph.Host, err)))
+		return explain(CauseTrust, rd.fail(KindNetwork, fault.Block(fmt.Errorf("get page: the certificate of %s is not trusted: set tls.ca_file if a proxy breaks TLS open: %w", rd.f.place.graph.Host, err))))
 	}
 	return rd.fail(KindNetwork, fmt.Errorf("get page: %w", err))
 }
@@ -248,8 +254,22 @@ func (rd *reader) signInError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return rd.fail(KindCanceled, ctx.Err())
 	}
-	return rd.fail(KindAccess, err)
+	if fault.Of(err) != fault.Blocked {
+		return rd.fail(KindAccess, err)
+	}
+	if strings.Contains(err.Error(), assertionTime) {
+		err = fmt.Errorf("%w%s", err, rd.f.clockFault())
+	}
+	return explain(CauseSignIn, rd.fail(KindAccess, fault.Recheck(signInRecheck, err)))
 }
+
+const (
+	// signInRecheck is how soon a sign-in that was refused is tried again at the latest: a new secret is to be in use within a
+	// minute.
+	signInRecheck = time.Minute
+	// assertionTime is the error of the sign-in service about a signature that has ended or not begun.
+	assertionTime = "AADSTS700024"
+)
 
 // newGUID gives a random UUID (RFC 9562 version 4).
 func newGUID() string {

@@ -135,6 +135,9 @@ func (s *Shared) drop(m *pageMemory) {
 // pingAfter is how long a connection may be silent before it has to prove that it lives, and how long it has for that.
 const pingAfter = 20 * time.Second
 
+// mostHeader bounds a reply's header, in bytes. Microsoft's have two or three thousand; Go would take 10 MiB.
+const mostHeader = 256 << 10
+
 // newTransport makes a transport from the configuration.
 func newTransport(cfg Config) (*http.Transport, error) {
 	trust, err := cfg.TLS.Config()
@@ -150,6 +153,7 @@ func newTransport(cfg Config) (*http.Transport, error) {
 	if proxy != nil {
 		t.Proxy = http.ProxyURL(proxy)
 	}
+	t.MaxResponseHeaderBytes = mostHeader
 	t.MaxIdleConnsPerHost = heldPages // over HTTP/1 the tenants would make connections all the time with Go's 2
 	// HTTP/2 keeps a connection on which a request has timed out. One that was cut without a word (a failover, a firewall that
 	// forgot it) would let all others time out, too, until the kernel gives it up after a quarter of an hour.

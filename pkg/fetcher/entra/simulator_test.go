@@ -107,7 +107,7 @@ func TestSimulatorFaults(t *testing.T) {
 		{simulator.Rule{Kind: simulator.ForeignLink}, entra.KindLink},
 		{simulator.Rule{Kind: simulator.Throttle, RetryAfter: "2.128"}, entra.KindThrottled},
 		{simulator.Rule{Kind: simulator.ServerError}, entra.KindServer},
-		{simulator.Rule{Kind: simulator.NoLicence}, entra.KindAccess},
+		{simulator.Rule{Kind: simulator.NoLicence}, entra.KindLicence},
 		{simulator.Rule{Kind: simulator.NoRole}, entra.KindAccess},
 		{simulator.Rule{Kind: simulator.Garbage}, entra.KindBody},
 		{simulator.Rule{Kind: simulator.Garbage, Form: "html"}, entra.KindBody},

@@ -8,3 +8,6 @@ import "os"
 func lock(*os.File) error { return nil }
 
 func standardOutput() (*os.File, error) { return os.Stdout, nil }
+
+// mayWrite cannot tell here: the first Send will.
+func mayWrite(string) error { return nil }

@@ -28,3 +28,6 @@ func standardOutput() (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), os.Stdout.Name()), nil
 }
+
+// mayWrite tells whether files can be made in dir.
+func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }

@@ -196,6 +196,18 @@ func (s *Sink) post(ctx context.Context, events []event.Event) error {
 }
 
 func (s *Sink) request(ctx context.Context, to *url.URL, events []event.Event) error {
+	zip := !s.plain.Load()
+	return s.exchange(ctx, to, events, zip, func(status int, header http.Header, body []byte) error {
+		if status == http.StatusUnsupportedMediaType && zip {
+			s.plain.Store(true)
+			return fmt.Errorf("send to %s: %s; compression is off from now on", to.Host, describe(status, reply{}, body))
+		}
+		return judge(status, header, body, len(events), s.encoder.oneIndex())
+	})
+}
+
+// exchange sends one request and has its reply judged, without the token in it.
+func (s *Sink) exchange(ctx context.Context, to *url.URL, events []event.Event, zip bool, judged func(status int, header http.Header, body []byte) error) error {
 	token, err := s.token.Get()
 	if err != nil {
 		return fault.Block(fmt.Errorf("send to splunk: %w", err))
@@ -207,7 +219,6 @@ func (s *Sink) request(ctx context.Context, to *url.URL, events []event.Event) e
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
 
-	zip := !s.plain.Load()
 	req := s.newRequest(ctx, to, token, events, zip)
 	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // readReply closes it
 	if err != nil {
@@ -222,11 +233,7 @@ func (s *Sink) request(ctx context.Context, to *url.URL, events []event.Event) e
 	if location := resp.Header.Get("Location"); location != "" {
 		resp.Header.Set("Location", strings.ReplaceAll(location, token, "<redacted>"))
 	}
-	if resp.StatusCode == http.StatusUnsupportedMediaType && zip {
-		s.plain.Store(true)
-		return fmt.Errorf("send to %s: %s; compression is off from now on", to.Host, describe(resp.StatusCode, reply{}, []byte(text)))
-	}
-	return judge(resp.StatusCode, resp.Header, []byte(text), len(events), s.encoder.oneIndex())
+	return judged(resp.StatusCode, resp.Header, []byte(text))
 }
 
 func (s *Sink) newRequest(ctx context.Context, to *url.URL, token string, events []event.Event, zip bool) *http.Request {
