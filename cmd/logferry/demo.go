@@ -73,7 +73,7 @@ func demo(cmd *cobra.Command, f demoFlags) error {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	graph, err := simulator.New(simulator.Options{Seed: uint64(time.Now().UnixNano()), Generate: madeUp(rate, time.Now().Add(-20*time.Second))})
+	graph, err := simulator.New(simulator.Options{Seed: uint64(time.Now().UnixNano()), Generate: madeUp(simulator.Streams(), rate, time.Now().Add(-20*time.Second))})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -55,7 +56,7 @@ func simulate(cmd *cobra.Command, f simulateFlags) error {
 		if err != nil {
 			return fmt.Errorf("%w: --rate: %w", app.ErrUsage, err)
 		}
-		o.Generate = madeUp(rate, time.Now().Add(-f.history))
+		o.Generate = madeUp(simulator.AllStreams(), rate, time.Now().Add(-f.history))
 	}
 	if f.script != "" {
 		script, err := simulator.LoadScript(f.script)
@@ -122,14 +123,19 @@ func parseRate(s string) (float64, error) {
 }
 
 // madeUp shares a rate out over the streams about as a tenant does.
-func madeUp(rate float64, since time.Time) []simulator.Generate {
+func madeUp(streams []string, rate float64, since time.Time) []simulator.Generate {
 	shares := map[string]float64{
 		simulator.Interactive: 0.2, simulator.NonInteractive: 0.5, simulator.ServicePrincipal: 0.15, simulator.ManagedIdentity: 0.05, simulator.Audits: 0.1,
 	}
+	share := func(stream string) float64 { return cmp.Or(shares[stream], 0.01) }
+	total := 0.0
+	for _, stream := range streams {
+		total += share(stream)
+	}
 	var all []simulator.Generate
-	for _, stream := range simulator.Streams() {
+	for _, stream := range streams {
 		all = append(all, simulator.Generate{
-			Stream: stream, Rate: rate * shares[stream], Since: since,
+			Stream: stream, Rate: rate * share(stream) / total, Since: since,
 			Lateness: simulator.Lateness{Median: 2 * time.Second, P95: 20 * time.Second, TailShare: 0.01, Max: 5 * time.Minute},
 			Updates:  simulator.Updates{Share: 0.02, After: 2 * time.Minute},
 		})

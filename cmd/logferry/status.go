@@ -85,6 +85,7 @@ func printStatus(w io.Writer, st pipeline.Status, cfg *config.Config, running bo
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	printFilters(w, st.Streams)
 	printGaps(w, st.Streams)
 	if len(st.Faults) > 0 {
 		fmt.Fprintln(w, "\nWHAT IS WRONG")

@@ -33,7 +33,7 @@ func busy() pipeline.Status {
 		},
 	}
 	slow.Lateness.Counts[0], slow.Lateness.Counts[6], slow.Lateness.Counts[len(timeline.LateBounds)] = 94, 4, 2
-	few := pipeline.StreamStatus{Name: "contoso/audits", Through: noon, LookBack: 15 * time.Minute, Readers: live}
+	few := pipeline.StreamStatus{Name: "contoso/audits", Through: noon, LookBack: 15 * time.Minute, Readers: live, Filter: "result eq 'failure'", Anew: noon.Add(-time.Hour)}
 	few.Lateness.Counts[3] = 99
 	trails := pipeline.StreamStatus{Name: "fabrikam-tenant/audits", Through: noon, LookBack: 5 * time.Minute, Trails: true, Readers: live}
 	used := pipeline.SourceStatus{Name: "contoso", Capacity: 0.49, Demand: 0.7, Apps: 2}
@@ -98,6 +98,8 @@ func TestStatusForPeople(t *testing.T) {
 		"the API cannot show it now, it is tried again",
 		"contoso/signins.managedidentity, 2026-01-27T04:00:00Z to 2026-01-29T06:00:00Z",
 		"may lack records for good (catchup/7): it is older than what the API keeps",
+		"contoso/audits: result eq 'failure'",
+		"changed: begun again at 2026-03-01T11:00:00Z like on a first run",
 		"stream contoso/audits, since -, needs somebody to mend it:",
 		"the app lacks AuditLog.Read.All",
 		"source fabrikam-tenant, since -:",

@@ -63,7 +63,7 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 	sums := map[string]event.SinkCounts{}
 	names := labels(cfg, s)
 	for key, l := range s.Ledger() {
-		stream := pipeline.StreamStatus{Name: key.String(), Key: key.String(), PageCounts: l.PageCounts}
+		stream := pipeline.StreamStatus{Name: key.String(), Key: key.String(), Filter: s.Filter(key), PageCounts: l.PageCounts}
 		if source, ok := names[event.StreamKey{Cloud: key.Cloud, Tenant: key.Tenant}]; ok {
 			stream.Name = source + "/" + key.Stream
 		}

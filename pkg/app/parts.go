@@ -37,7 +37,7 @@ func (a *App) source(s config.Source, resumed bool) (pipeline.Source, error) {
 	interval := f.Budget().Interval
 	return pipeline.Source{
 		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now,
-		Smaller: entra.HalveHint, TooOld: entra.TooOld, Retention: f.Retention, Page: f.Page,
+		Smaller: entra.HalveHint, TooOld: entra.TooOld, Retention: f.Retention, Page: f.Page, Moves: f.Moves, Filter: f.Filter, Apart: f.Apart,
 		Spent:      func() pipeline.Spent { return spent(f.Budget()) },
 		Credential: func() (time.Time, []pipeline.Fault) { return credential(f.Credential()) },
 		Capacity:   1 / interval.Seconds(), Parallel: int(min(8, 4*time.Second/interval)),

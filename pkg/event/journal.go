@@ -40,6 +40,7 @@ type PageCommit struct {
 	Records       []Record // rows to be told apart into new, updated and seen; any order
 	Outside       int      // rows outside the slice: only counted
 	DropUpdates   bool     // updates are counted as suppressed instead of being journalled
+	Moving        bool     // a record that changes comes back with a later time: an id known under another one is an update
 	Uncertain     bool     // mark all that is journalled with FlagUncertain
 	DigestVersion uint8
 	// Force journals every row without asking what was seen: an operator's order (verify --heal, resend). What is remembered
@@ -54,6 +55,7 @@ type Moves struct {
 	Cursors []Cursor  // the readers' new places, upserted by name
 	Remove  []string  // readers that are done
 	Floor   time.Time // every reader of the stream is past it: older seen ids may be forgotten; zero: unknown, keep all
+	Filter  *string   // the operator's filter that the cursors hold for from now on; nil: as before
 	Marks   []Mark    // all that is to be remembered about the line but the kind Skipped; nil: as before, empty: nothing any more
 }
 

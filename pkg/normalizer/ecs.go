@@ -41,17 +41,6 @@ func mailOf(name text) (email, domain text) {
 	return email, name[i+1:]
 }
 
-// ecsCore renders a record of a family that has no mapping yet.
-func (j *job) ecsCore(rec *event.Record, opts ecsOptions) {
-	j.ecsBegin(rec, nil)
-	j.ecsEventCore(rec, nil, "azure."+rec.Key.Family())
-	j.out.end()
-	j.ecsCommon(rec, person{}, address{})
-	j.ecsLogferry(rec)
-	j.out.end()
-	j.ecsEnd(rec, opts)
-}
-
 // ecsBegin opens the event with its time: the record's own text where that is sound, so that no digit is lost. A time that the
 // fetcher has turned down (year 1 stands for none) does not come back here.
 func (j *job) ecsBegin(rec *event.Record, own text) {
@@ -77,7 +66,7 @@ func (j *job) ecsEventCore(rec *event.Record, id text, dataset string) {
 		w.string("id", rec.ID)
 	}
 	w.time("created", rec.Read)
-	w.word("kind", "event")
+	w.word("kind", eventKind(rec.Key.Stream))
 	w.word("module", "azure")
 	w.string("dataset", dataset)
 }

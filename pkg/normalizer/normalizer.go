@@ -1,7 +1,7 @@
 // Package normalizer turns records of Microsoft Entra ID into events of a schema. It is pure: bytes in, bytes out, no I/O,
 // no clock, no state that outlives a call.
 //
-// One pass over a record's bytes fills one model per family (signIn, audit): slices that alias the record, numbers, small
+// One pass over a record's bytes fills one model per family (signIn, audit; core for what has no mapping yet): slices that alias the record, numbers, small
 // enums. A writer per schema appends the event. Absence is decided once, while reading: a model holds a text only if it
 // says something, so writers need no rules for "", null, "hidden" and the like. Maps that are likely to grow (activities,
 // error codes, words) are data files under data/.
@@ -58,6 +58,7 @@ type job struct {
 	out     writer
 	signIn  signIn
 	audit   audit
+	core    core
 	related related
 }
 
@@ -70,6 +71,7 @@ func (j *job) reset() {
 	j.out = writer{}
 	j.signIn = signIn{}
 	j.audit.reset()
+	j.core = core{}
 	j.related.reset()
 }
 
@@ -99,14 +101,14 @@ func (j *job) renderECS(dst []byte, rec *event.Record, opts ecsOptions, t *table
 		}
 		j.out.buf = dst
 		j.ecsSignIn(rec, opts)
-	case "audits":
+	case "audits", "attributes": // attributes have the members of audits
 		if err := j.readAudit(t); err != nil {
 			return dst, err
 		}
 		j.out.buf = dst
 		j.ecsAudit(rec, opts)
 	default:
-		if err := j.skipObject(); err != nil {
+		if err := j.readCore(); err != nil {
 			return dst, err
 		}
 		j.out.buf = dst

@@ -108,10 +108,16 @@ func textAt(v any, path ...string) string {
 // oracle computes the main fields of an event in the plain, slow way; "" for absent.
 func oracle(family string, tree map[string]any, id string) map[string]string {
 	want := map[string]string{"event.id": id}
-	if own := textAt(tree, "id"); own != "" && family != "provisioning" {
+	if own := textAt(tree, "id"); own != "" && !slices.Contains([]string{"provisioning", "risk", "security"}, family) {
 		want["event.id"] = own
 	}
 	switch family {
+	case "risk":
+		want["source.address"] = textAt(tree, "ipAddress")
+		want["user.name"] = strings.ToLower(textAt(tree, "userPrincipalName"))
+		if want["user.name"]+textAt(tree, "userId")+textAt(tree, "userDisplayName") == "" {
+			want["user.name"] = textAt(tree, "servicePrincipalDisplayName")
+		}
 	case "signins":
 		want["service.id"] = textAt(tree, "appId")
 		want["service.target.name"] = textAt(tree, "resourceDisplayName")
@@ -132,7 +138,7 @@ func oracle(family string, tree map[string]any, id string) map[string]string {
 		} else {
 			want["event.code"], want["event.outcome"] = "", "unknown"
 		}
-	case "audits":
+	case "audits", "attributes":
 		want["event.action"] = textAt(tree, "activityDisplayName")
 		want["event.provider"] = textAt(tree, "loggedByService")
 		want["event.reason"] = textAt(tree, "resultReason")

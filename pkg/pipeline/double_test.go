@@ -144,6 +144,8 @@ func (m *memory) Tenant(string, string) (string, bool)           { return "tid",
 func (m *memory) SetTenant(string, string, string) error         { return nil }
 func (m *memory) Ledger() map[event.StreamKey]event.StreamLedger { return nil }
 
+func (m *memory) Filter(event.StreamKey) string { return "" }
+
 func (m *memory) Cursors(event.StreamKey) []event.Cursor {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -60,7 +60,7 @@ func (s *source) commit(st *stream, job timeline.Job, page event.Page) event.Pag
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	floor := st.line.Floor()
-	c := event.PageCommit{Key: st.key, Slice: job.Slice, DropUpdates: s.Time.Updates == "drop", Uncertain: job.Uncertain, DigestVersion: s.DigestVersion}
+	c := event.PageCommit{Key: st.key, Slice: job.Slice, DropUpdates: s.Time.Updates == "drop" && !st.moves, Moving: st.moves, Uncertain: job.Uncertain, DigestVersion: s.DigestVersion}
 	kept := page.Records[:0:len(page.Records)]
 	for i := range page.Records {
 		r := &page.Records[i]
@@ -112,7 +112,7 @@ const stormLasts = 15 * time.Minute
 
 // judgeUpdates raises the alarm while over a fifth of a page are updates: then it is not the records that change.
 func (s *source) judgeUpdates(st *stream, n event.PageCounts) {
-	if n.Rows < 20 {
+	if n.Rows < 20 || st.moves { // what comes back with a later time has been changed by its service, not by a slip of ours
 		return
 	}
 	s.mu.Lock()

@@ -43,6 +43,7 @@ type Journal interface {
 	Step(ctx context.Context, s event.LaneStep) error
 	SaveCursors(key event.StreamKey, m event.Moves)
 	Cursors(key event.StreamKey) []event.Cursor
+	Filter(key event.StreamKey) string // that the cursors hold for
 	Marks(key event.StreamKey) []event.Mark
 	Tenant(cloud, configured string) (tid string, ok bool)
 	SetTenant(cloud, configured, tid string) error
@@ -70,6 +71,9 @@ type Source struct {
 	TooOld    func(error) bool                  // whether the API refuses the slice because it lies too far back; nil: never
 	Retention func(stream string) time.Duration // how long the API keeps the stream's records for sure; nil: as timeline has it
 	Page      func(stream string) int           // how many rows a full page of the stream has; nil: as timeline has it
+	Moves     func(stream string) bool          // whether a changed record comes back with a later time; nil: none does
+	Filter    func(stream string) string        // what the records are filtered by, "" for nothing; nil: by nothing
+	Apart     func(stream string) bool          // whether the stream has a budget beside the one of Capacity; nil: none has
 	Capacity  float64                           // requests per second that the budget allows; 0: unknown
 	Spent     func() Spent                      // how that is used; nil: unknown
 	// Credential tells when the credential ends, zero for not known, and what is to be mended though it works, as faults without a

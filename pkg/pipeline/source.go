@@ -39,6 +39,9 @@ type stream struct {
 	stormy  time.Time           // when the last page of the storm was read
 	last    time.Time           // time of the newest record read
 	moved   time.Time           // when a page was journalled last, by the machine's clock
+	filter  string              // what its records are filtered by; "" for nothing
+	anew    time.Time           // when the stream was begun again because its filter had changed; zero: it was not
+	moves   bool                // a record that changes comes back with a later time
 }
 
 func newSource(p *Pipeline, s *Source) *source {
@@ -46,7 +49,6 @@ func newSource(p *Pipeline, s *Source) *source {
 }
 
 func (s *source) run(ctx context.Context) {
-	began := time.Now()
 	tid, known := s.p.o.Journal.Tenant(s.Cloud, s.Tenant)
 	if known {
 		s.open(tid, 0) // status can tell how far they are while the sign-in is not to be had
@@ -54,6 +56,7 @@ func (s *source) run(ctx context.Context) {
 	if retry.Sleep(ctx, s.delay) != nil {
 		return
 	}
+	began := time.Now()
 	// Signing in also tells the service's time. The machine's own may be wrong by any amount: cursors must not be judged by it.
 	tid, err := s.signIn(ctx, known)
 	if err != nil {
@@ -129,6 +132,8 @@ func (s *source) open(tid string, ago time.Duration) {
 		if s.Page != nil {
 			cfg.Page = s.Page(name)
 		}
+		st.moves = s.Moves != nil && s.Moves(name)
+		cfg.Start = s.refilter(st, cfg.Start, now)
 		st.line = timeline.New(name, cfg, now, s.p.o.Journal.Cursors(key), s.p.o.Journal.Marks(key), s.p.o.Lost(key))
 		if s.once {
 			st.line.Drain()
@@ -256,10 +261,15 @@ func (s *source) read(ctx context.Context, st *stream, job timeline.Job) {
 	}
 }
 
+func (s *source) apart(st *stream) bool { return s.Apart != nil && s.Apart(st.key.Stream) }
+
+// lines gives the lines of the streams that share the budget of Capacity.
 func (s *source) lines() []*timeline.Line {
-	lines := make([]*timeline.Line, len(s.streams))
-	for i, st := range s.streams {
-		lines[i] = st.line
+	lines := make([]*timeline.Line, 0, len(s.streams))
+	for _, st := range s.streams {
+		if !s.apart(st) {
+			lines = append(lines, st.line)
+		}
 	}
 	return lines
 }

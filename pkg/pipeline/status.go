@@ -44,6 +44,8 @@ type StreamStatus struct {
 	LookBack time.Duration `json:"look_back_ns,omitzero"` // of live now; less than configured under load
 	Trails   bool          `json:"trails,omitempty"`      // live reads everything once, at the age of its look-back
 	Rate     float64       `json:"records_per_second"`    // as live sees it; a moving average
+	Filter   string        `json:"filter,omitempty"`      // the operator's, that its records are read with
+	Anew     time.Time     `json:"begun_anew,omitzero"`   // when, since the start, it was begun like a first run because its filter had changed
 	Lateness Lateness      `json:"lateness"`
 	event.PageCounts
 }
@@ -127,7 +129,7 @@ func (s *source) report(st *Status, ledger map[event.StreamKey]event.StreamLedge
 		look, trails := x.line.LookBack()
 		st.Streams = append(st.Streams, StreamStatus{
 			Name: name, Key: x.key.String(), Through: x.line.CompleteThrough(), Last: x.last, Readers: x.line.Readers(),
-			Marks: append(x.line.Marks(), skipped(s.p.o.Journal.Marks(x.key))...), LookBack: look, Trails: trails, Rate: x.line.Rate(),
+			Marks: append(x.line.Marks(), skipped(s.p.o.Journal.Marks(x.key))...), LookBack: look, Trails: trails, Rate: x.line.Rate(), Filter: x.filter, Anew: x.anew,
 			Lateness: x.line.Lateness(), PageCounts: ledger[x.key].PageCounts,
 		})
 		st.Faults = x.state().report(st.Faults, "stream "+name)
@@ -162,7 +164,9 @@ func (s *source) budget(faults *[]Fault) SourceStatus {
 	}
 	var left time.Time
 	for _, x := range s.streams {
-		st.Demand += x.line.Demand()
+		if !s.apart(x) {
+			st.Demand += x.line.Demand()
+		}
 		left = later(left, x.line.LeftOut())
 	}
 	if s.Capacity > 0 {

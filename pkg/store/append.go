@@ -146,11 +146,21 @@ func orderOf(r *event.Record, row int) rowOrder {
 func (t *txn) classify(page *seenPage, c *event.PageCommit) event.PageCounts {
 	w := &t.s.w
 	counts := rows(c)
+	var moved map[uint64]bool                            // made when it is needed
 	late := strings.HasPrefix(c.Slice.Reader, "reread/") // what other readers find new is not late but old
 	for i := range c.Records {
 		r := &c.Records[i]
 		at := orderOf(r, i)
-		switch page.row(minuteFor(r), r.ID, r.Digest) {
+		known := page.row(minuteFor(r), r.ID, r.Digest)
+		if known == classNew && c.Moving {
+			if moved == nil {
+				moved = page.elsewhere(c.Records)
+			}
+			if moved[idHash(r.ID)] {
+				known = classUpdated
+			}
+		}
+		switch known {
 		case classSeen:
 			counts.Seen++
 			continue

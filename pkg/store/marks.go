@@ -129,9 +129,10 @@ func (st *stream) dropMarks(limit time.Time) {
 	}
 }
 
-// appendMarks puts the marks behind the cursors, where a version that does not know of them does not look.
-func appendMarks(b []byte, marks []event.Mark) []byte {
-	if len(marks) == 0 {
+// appendMarks puts the marks behind the cursors, where a version that does not know of them does not look. Without any there is
+// nothing, unless more follows.
+func appendMarks(b []byte, marks []event.Mark, more bool) []byte {
+	if len(marks) == 0 && !more {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(marks)))

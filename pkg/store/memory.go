@@ -21,6 +21,7 @@ type stream struct {
 	cursors []event.Cursor // by reader
 	marks   []event.Mark   // see marks.go
 	floor   time.Time      // every reader is past it; zero: not known
+	filter  string         // the operator's, that the cursors hold for
 }
 
 type sinkCount struct {
@@ -69,6 +70,9 @@ func (st *stream) move(m event.Moves) {
 	}
 	if !m.Floor.IsZero() {
 		st.floor = m.Floor.UTC().Round(0)
+	}
+	if m.Filter != nil {
+		st.filter = *m.Filter
 	}
 	if m.Marks != nil {
 		st.setMarks(m.Marks)
@@ -120,7 +124,11 @@ func (st *stream) appendCursors(b []byte) []byte {
 		b = appendTime(appendTime(appendTime(b, c.Pos), c.End), c.Start)
 		b = binary.AppendVarint(b, int64(c.Slice))
 	}
-	return appendMarks(b, st.marks)
+	b = appendMarks(b, st.marks, st.filter != "")
+	if st.filter != "" { // behind the rest, where a version that does not know of it does not look
+		b = appendString(b, st.filter)
+	}
+	return b
 }
 
 func (st *stream) decodeCursors(v []byte) error {
@@ -132,6 +140,9 @@ func (st *stream) decodeCursors(v []byte) error {
 		st.cursors = append(st.cursors, c)
 	}
 	st.marks = r.marks()
+	if len(r.b) > 0 {
+		st.filter = r.string()
+	}
 	if r.err != nil {
 		return damaged("decode cursors of %s: %w", st.name, r.err)
 	}

@@ -131,6 +131,16 @@ func (s *Store) SaveCursors(key event.StreamKey, m event.Moves) {
 	}
 }
 
+// Filter gives the operator's filter that the stream's cursors hold for, "" for none.
+func (s *Store) Filter(key event.StreamKey) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if st := s.streams[key]; st != nil {
+		return st.filter
+	}
+	return ""
+}
+
 // Cursors gives the stream's cursors, ordered by reader.
 func (s *Store) Cursors(key event.StreamKey) []event.Cursor {
 	s.mu.RLock()

@@ -63,6 +63,7 @@ func TestConfigValidate(t *testing.T) {
 		{"api", func(c *Config) { c.API = "soap" }, []string{"api"}, "use graph, or azuread"},
 		{"version", func(c *Config) { c.APIVersion = "v2.0" }, []string{"api_version"}, ""},
 		{"needs beta", func(c *Config) { c.APIVersion = "v1.0" }, []string{"streams", "streams", "streams"}, "signins.noninteractive needs beta"},
+		{"attributes need beta", func(c *Config) { c.APIVersion, c.Streams = "v1.0", []string{"audits", "attributes", "risk.*"} }, []string{"streams"}, "attributes needs beta"},
 		{"v1.0", func(c *Config) { c.APIVersion, c.Streams = "v1.0", []string{"signins.interactive", "audits"} }, nil, ""},
 		{"streams", func(c *Config) { c.Streams = []string{"audits", "signin"} }, []string{"streams[1]"}, "signins.interactive"},
 		{"filters", func(c *Config) {
@@ -146,14 +147,14 @@ func TestStreams(t *testing.T) {
 	for _, c := range []struct{ patterns, want []string }{
 		{nil, append(slices.Clone(signIns), "audits")},
 		{[]string{"audits", "signins.*", "audits"}, append(slices.Clone(signIns), "audits")},
-		{[]string{"*"}, append(slices.Clone(signIns), "audits")},
+		{[]string{"security.incidents", "risk.*"}, []string{"risk.detections", "risk.users", "risk.serviceprincipals", "risk.serviceprincipal_detections", "security.incidents"}},
 	} {
 		got, err := Streams(c.patterns)
 		if d := cmp.Diff(c.want, got); d != "" || err != nil {
 			t.Errorf("Streams(%q): %v %s", c.patterns, err, d)
 		}
 	}
-	for pattern, want := range map[string]string{"[": "matches no stream", "audit": "matches no stream", "risk.*": "not available in this version"} {
+	for pattern, want := range map[string]string{"[": "matches no stream", "audit": "matches no stream", "risk": "matches no stream"} {
 		if _, err := Streams([]string{pattern}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Streams(%q): %v, want %q", pattern, err, want)
 		}

@@ -89,7 +89,7 @@ func TestExplained(t *testing.T) {
 		{name: "bad gateway", status: 502, kind: KindServer, halve: true},
 		{name: "unavailable", status: 503, kind: KindServer, halve: true},
 		{name: "gateway timeout", status: 504, kind: KindServer, halve: true},
-		{name: "throttled", status: 429, header: func() map[string]string { return map[string]string{"Retry-After": "2.128"} }, body: graphBody("TooManyRequests", "slow down"), kind: KindThrottled, pause: 2128 * time.Millisecond, says: []string{"all streams of this app pause for 2.128s"}},
+		{name: "throttled", status: 429, header: func() map[string]string { return map[string]string{"Retry-After": "2.128"} }, body: graphBody("TooManyRequests", "slow down"), kind: KindThrottled, pause: 2128 * time.Millisecond, says: []string{"all streams of this budget pause for 2.128s"}},
 		{name: "throttled, unnamed", status: 429, body: graphBody("UnknownError", "This request is throttled."), kind: KindThrottled, pause: 2 * time.Second, says: []string{"pause for 2s"}},
 		{name: "too large a request", status: 413, kind: KindRequest, class: fault.Blocked, says: []string{"refused for good"}},
 		{name: "too long an address", status: 414, kind: KindRequest, class: fault.Blocked, says: []string{"refused for good"}},

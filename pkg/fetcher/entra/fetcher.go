@@ -62,7 +62,7 @@ type Fetcher struct {
 	source  *auth.Source
 	client  *http.Client
 	shared  *Shared
-	limit   *budget.Limiter
+	limits  [budgetClasses]*budget.Limiter // nil where no stream needs it
 	clock   clock
 	most    int // pages of a slice
 
@@ -110,13 +110,15 @@ func New(cfg Config, o Options) (*Fetcher, error) {
 	if f.place, err = cfg.place(); err != nil {
 		return nil, err
 	}
-	f.limit = shared.budget(cfg, f.place.graph.Host, o.Resumed)
 	rows, err := cfg.rows()
 	if err != nil {
 		return nil, err
 	}
 	for _, row := range rows {
 		f.rows[row.Name] = row
+		if f.limits[row.Budget] == nil {
+			f.limits[row.Budget] = shared.budget(cfg, f.place.graph.Host, row.Budget, o.Resumed)
+		}
 	}
 	f.client = newClient(o.Transport)
 	signIn, beside := newClient(observer{f, o.Transport}), newClient(observer{f, direct})
@@ -149,8 +151,37 @@ func (f *Fetcher) Cloud() string { return f.place.name }
 // the first one. UTC.
 func (f *Fetcher) Now() time.Time { return f.clock.now() }
 
-// Budget tells how the budget is used, by this fetcher and all that share it.
-func (f *Fetcher) Budget() budget.Stats { return f.limit.Stats() }
+// Budget tells how the budgets of the fetcher's streams are used, by it and all that share them. Interval and PausedUntil are
+// those of the class that leaves the least room and of the longest pause.
+func (f *Fetcher) Budget() budget.Stats {
+	var sum budget.Stats
+	for _, limit := range f.limits {
+		if limit == nil {
+			continue
+		}
+		s := limit.Stats()
+		for class := range s.Granted {
+			sum.Granted[class] += s.Granted[class]
+			sum.Waiting[class] += s.Waiting[class]
+		}
+		sum.Paused += s.Paused
+		sum.Throttled += s.Throttled
+		sum.Interval = max(sum.Interval, s.Interval)
+		if s.PausedUntil.After(sum.PausedUntil) {
+			sum.PausedUntil = s.PausedUntil
+		}
+	}
+	return sum
+}
+
+// Apart tells whether the stream has a budget of its own, beside that of the reports.
+func (f *Fetcher) Apart(stream string) bool { return f.rows[stream].Budget != reports }
+
+// Moves tells whether the stream's records come back with a later time when they change.
+func (f *Fetcher) Moves(stream string) bool { return f.rows[stream].Moves }
+
+// Filter is the operator's own filter of the stream, "" for none.
+func (f *Fetcher) Filter(stream string) string { return strings.TrimSpace(f.cfg.Filters[stream]) }
 
 // Retention is how far back the stream can be read: what the configuration says, or else what every licence that has the stream
 // keeps.

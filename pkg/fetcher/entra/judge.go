@@ -71,14 +71,14 @@ func (rd *reader) checkThrottle(got reply) error {
 	after, named := fault.RetryAfter(got.header, rd.f.Now())
 	named = named && after > 0
 	if got.status != http.StatusTooManyRequests && !(got.status == http.StatusServiceUnavailable && named) {
-		rd.f.limit.Passed(got.sent)
+		rd.limit().Passed(got.sent)
 		return nil
 	}
 	if got.status == http.StatusServiceUnavailable {
 		after = min(after, longestBusy)
 	}
-	pause := rd.f.limit.Throttled(got.sent, after, named)
-	return rd.fail(KindThrottled, fault.After(pause, fmt.Errorf("get page: throttled, all streams of this app pause for %s: http status %d: %s",
+	pause := rd.limit().Throttled(got.sent, after, named)
+	return rd.fail(KindThrottled, fault.After(pause, fmt.Errorf("get page: throttled, all streams of this budget pause for %s: http status %d: %s",
 		pause.Round(time.Millisecond), got.status, parseError(got.body))))
 }
 

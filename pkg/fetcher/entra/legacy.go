@@ -122,19 +122,18 @@ func legacyURL(row Stream, base *url.URL, cfg Config, s event.Slice) string {
 
 // legacyRefused explains what this API refuses in ways of its own; for the rest Graph's words are right.
 func legacyRefused(rd *reader, got reply, token auth.Token) error {
-	said, help := parseError(got.body), ""
-	switch got.status {
-	case http.StatusForbidden:
-		if !said.has("premium") {
-			help = legacyForbidden(rd.row)
-		}
-	case http.StatusNotFound, http.StatusGone:
-		help = fmt.Sprintf("%s does not answer for %s: Azure AD Graph is retired, write api: graph; or check graph_url", rd.f.place.graph.Host, rd.row.Name)
+	said := parseError(got.body)
+	because := func(cause Cause, help string) error {
+		return explain(cause, rd.fail(KindAccess, fault.Block(fmt.Errorf("%s: http status %d: %s", help, got.status, said))))
 	}
-	if help == "" {
-		return rd.refused(got, token)
+	switch {
+	case got.status == http.StatusForbidden && !said.has("premium"):
+		rd.f.source.Discard(token) // the next try is to see what was granted meanwhile
+		return because(CausePermission, legacyForbidden(rd.row))
+	case got.status == http.StatusNotFound, got.status == http.StatusGone:
+		return because(CauseAddress, fmt.Sprintf("%s does not exist at %s: Azure AD Graph is retired, write api: graph; or check graph_url", rd.row.Path, rd.f.place.graph.Host))
 	}
-	return rd.fail(KindAccess, fault.Block(fmt.Errorf("%s: http status %d: %s", help, got.status, said)))
+	return rd.refused(got, token)
 }
 
 // legacyForbidden says what a 403 may mean. The reply does not tell a missing role from the fault that this API has with tenants

@@ -20,7 +20,7 @@ func TestLegacyFaults(t *testing.T) {
 	}{
 		{"no role", simulator.Tenant{NoReader: true}, map[string]string{"signins.interactive": "not in the directory role Security Reader", "audits": ""}},
 		{"EU", simulator.Tenant{EU: true}, map[string]string{"signins.interactive": "", "audits": "sign in as a user there (auth.device_code)"}},
-		{"no licence", simulator.Tenant{Free: true}, map[string]string{"signins.interactive": "needs a licence that the tenant does not have: Microsoft Entra ID P1 or P2", "audits": ""}},
+		{"no licence", simulator.Tenant{Free: true}, map[string]string{"signins.interactive": "the licence is Microsoft Entra ID P1 or P2", "audits": ""}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c.tenant.ID, c.tenant.Domain = simulator.DefaultTenantID, simulator.DefaultDomain
@@ -31,7 +31,7 @@ func TestLegacyFaults(t *testing.T) {
 				if says == "" && (err != nil || len(ids) < 300) {
 					t.Errorf("%s, %s: %d records, %v", c.name, stream, len(ids), err)
 				}
-				if says != "" && (KindOf(err) != KindAccess || fault.Of(err) != fault.Blocked || !strings.Contains(err.Error(), says)) {
+				if says != "" && ((KindOf(err) == KindLicence) != (c.name == "no licence") || (fault.Of(err) == fault.Blocked) != (KindOf(err) == KindAccess) || !strings.Contains(err.Error(), says)) {
 					t.Errorf("%s, %s: %v", c.name, stream, err)
 				}
 			}
@@ -94,7 +94,7 @@ func TestLegacyPageFaults(t *testing.T) {
 		{simulator.Rule{Kind: simulator.ForeignLink}, KindLink},
 		{simulator.Rule{Kind: simulator.Throttle, RetryAfter: "2.128"}, KindThrottled},
 		{simulator.Rule{Kind: simulator.ServerError}, KindServer},
-		{simulator.Rule{Kind: simulator.NoLicence}, KindAccess},
+		{simulator.Rule{Kind: simulator.NoLicence}, KindLicence},
 		{simulator.Rule{Kind: simulator.NoRole}, KindAccess},
 		{simulator.Rule{Kind: simulator.Garbage}, KindBody},
 		{simulator.Rule{Kind: simulator.Truncate}, KindTruncated},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/logferry/logferry/pkg/budget"
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/fetcher/entra/auth"
@@ -52,6 +53,9 @@ func (rd *reader) rank() time.Duration {
 	}
 	return rd.slice.Rank
 }
+
+// limit is the budget that the stream's requests count against: a pause of one class leaves the others alone.
+func (rd *reader) limit() *budget.Limiter { return rd.f.limits[rd.row.Budget] }
 
 func (rd *reader) fail(kind Kind, err error) error {
 	return &SliceError{Kind: kind, Stream: rd.row.Name, Page: rd.page, Err: err}
@@ -109,7 +113,7 @@ func (rd *reader) turn(ctx context.Context) (token auth.Token, waited time.Durat
 	}
 	for again := false; ; again = true {
 		queued := time.Now()
-		if err := rd.f.limit.Wait(ctx, rd.slice.Class, rd.rank()); err != nil {
+		if err := rd.limit().Wait(ctx, rd.slice.Class, rd.rank()); err != nil {
 			return token, waited, rd.fail(KindCanceled, err)
 		}
 		came := time.Now()
@@ -198,7 +202,7 @@ func (rd *reader) paceRepeats(ctx context.Context) context.Context {
 	tries := 0
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) {
 		if tries++; tries > 1 {
-			_ = rd.f.limit.Wait(ctx, rd.slice.Class, rd.rank()) // its only error is ctx's, which ends the request anyway
+			_ = rd.limit().Wait(ctx, rd.slice.Class, rd.rank()) // its only error is ctx's, which ends the request anyway
 		}
 	}})
 }

@@ -34,7 +34,10 @@ type Shared struct {
 
 // account is whom the service counts requests for. The same tenant by its GUID and by a domain of its makes two of them: which
 // tenant a name stands for is not known before the first token.
-type account struct{ graph, tenant, client string }
+type account struct {
+	graph, tenant, client string
+	class                 budgetClass
+}
 
 // road is how connections are made.
 type road struct {
@@ -67,18 +70,22 @@ func (s *Shared) Close() error {
 	return nil
 }
 
-// budget gives the limiter of the configuration's app in its tenant. Where several sources name the same two, the smallest of
-// their budgets holds for all of them together.
-func (s *Shared) budget(cfg Config, graph string, resumed bool) *budget.Limiter {
-	key := account{strings.ToLower(graph), strings.ToLower(cfg.Tenant), strings.ToLower(cfg.Auth.App())}
+// budget gives the limiter for one class of requests of the configuration's app in its tenant. Where several sources name the
+// same two, the smallest of their budgets holds for all of them together; identity protection counts per tenant, whatever the app.
+func (s *Shared) budget(cfg Config, graph string, class budgetClass, resumed bool) *budget.Limiter {
+	key := account{strings.ToLower(graph), strings.ToLower(cfg.Tenant), strings.ToLower(cfg.Auth.App()), class}
+	if class == identityProtection {
+		key.client = ""
+	}
+	interval := class.spacing(cfg.Budget)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.budgets[key]
 	if l == nil {
-		l = budget.New(budget.Options{Interval: cfg.Budget.interval(), Resumed: resumed})
+		l = budget.New(budget.Options{Interval: interval, Resumed: resumed})
 		s.budgets[key] = l
 	}
-	l.Widen(cfg.Budget.interval())
+	l.Widen(interval)
 	return l
 }
 

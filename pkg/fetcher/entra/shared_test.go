@@ -33,7 +33,7 @@ func TestSharedBudget(t *testing.T) {
 			c.Tenant, c.Auth.ClientID = strings.ToUpper(c.Tenant), strings.ToUpper(c.Auth.ClientID)
 			c.Streams, c.Budget = []string{"audits"}, Budget{1, field.Duration(10 * time.Second)}
 		})
-		if one.limit != two.limit || one.Budget().Interval != 10200*time.Millisecond {
+		if one.limits[reports] != two.limits[reports] || one.Budget().Interval != 10200*time.Millisecond {
 			t.Errorf("the same app in the same tenant has two budgets, or not the smaller one: %+v", one.Budget())
 		}
 		for name, change := range map[string]func(*Config){
@@ -42,7 +42,7 @@ func TestSharedBudget(t *testing.T) {
 			"another cloud":     func(c *Config) { c.Cloud = "usgov" },
 			"another graph_url": func(c *Config) { c.Cloud, c.GraphURL = "global", "https://graph.example.com" },
 		} {
-			if open(change).limit == one.limit {
+			if open(change).limits[reports] == one.limits[reports] {
 				t.Errorf("%s shares the budget", name)
 			}
 		}

@@ -30,10 +30,12 @@ type Stream struct {
 	OrderBy    string        // $orderby; "" leaves the order to the API, which reads newest first
 	Page       int           // $top, the most that the endpoint is known to give
 	MostRows   int           // of a slice, where the API does not show the end of a longer one; 0: no bound
+	Budget     budgetClass   // which of the service's limits its requests count against
+	Moves      bool          // TimeMember is the last update: a record that changes comes back with a later time
 	Permission string        // application permissions that an administrator must consent to
 	Licence    string        // what the tenant needs
 	Retention  time.Duration // how long records are kept for the smallest licence that has them; 0: shortRetention
-	Later      bool          // known, but not offered yet: nothing has proved the row
+	Named      bool          // patterns pass it over, only its exact name switches it on: for rows that a later release adds
 	Volatile   []string      // members at a record's top level that say nothing new when they change: left out of the digest
 
 	kind string // BetaKind if Version is beta: see in
@@ -44,6 +46,8 @@ type Stream struct {
 const (
 	day            = 24 * time.Hour
 	shortRetention = 7 * day // what every licence keeps
+	// Users and service principals at risk are kept until they are no longer at risk, those at low risk for six months.
+	riskRetention = 180 * day
 )
 
 // operator is a comparison of OData's $filter. gt and lt are for endpoints that lack ge and le; their bounds are moved
@@ -56,6 +60,29 @@ const (
 	gt operator = "gt"
 	lt operator = "lt"
 )
+
+// budgetClass is a limit of the service's own: a stream's requests count against one of them.
+type budgetClass uint8
+
+// The classes. Source: https://learn.microsoft.com/en-us/graph/throttling-limits
+const (
+	reports            budgetClass = iota // sign-ins, audits, provisioning: 5 requests in 10 s for one app in one tenant
+	identityProtection                    // one request a second in one tenant, for all of its apps together
+	security                              // 150 requests a minute for one app in one tenant
+	budgetClasses
+)
+
+// spacing is the time between two requests of the class. The configuration's budget is that of the reports; where it allows
+// more than a class of its own does (a simulator, a private endpoint), it holds for that one, too.
+func (b budgetClass) spacing(own Budget) time.Duration {
+	switch b {
+	case identityProtection:
+		return min(own.interval(), time.Second)
+	case security:
+		return min(own.interval(), time.Minute/150)
+	}
+	return own.interval()
+}
 
 const (
 	readLogs     = "AuditLog.Read.All and Directory.Read.All"
@@ -75,21 +102,21 @@ var table = []Stream{
 	signIns("signins.managedidentity", "managedIdentity", true),
 	{Name: "audits", Path: "auditLogs/directoryAudits", Version: v1, TimeMember: "activityDateTime", Lower: ge, Upper: le, Page: 1000,
 		Permission: readLogs, Licence: "any"},
-	{Later: true, Name: "provisioning", Path: "auditLogs/provisioning", Version: v1, TimeMember: "activityDateTime", Lower: gt, Upper: lt, Page: 1000,
+	{Name: "provisioning", Path: "auditLogs/provisioning", Version: v1, TimeMember: "activityDateTime", Lower: gt, Upper: lt, Page: 1000,
 		Permission: readLogs, Licence: premium, Retention: 30 * day},
-	{Later: true, Name: "risk.detections", Path: "identityProtection/riskDetections", Version: v1, TimeMember: "lastUpdatedDateTime", Lower: ge, Upper: le, Page: 500,
-		Permission: "IdentityRiskEvent.Read.All", Licence: premium, Retention: 30 * day},
-	{Later: true, Name: "risk.users", Path: "identityProtection/riskyUsers", Version: v1, TimeMember: "riskLastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
-		Permission: "IdentityRiskyUser.Read.All", Licence: "Microsoft Entra ID P2", Retention: 90 * day, Volatile: []string{"isProcessing"}},
-	{Later: true, Name: "risk.serviceprincipals", Path: "identityProtection/riskyServicePrincipals", Version: v1, TimeMember: "riskLastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
-		Permission: "IdentityRiskyServicePrincipal.Read.All", Licence: workloadPlan, Retention: 90 * day, Volatile: []string{"isProcessing"}},
-	{Later: true, Name: "risk.serviceprincipal_detections", Path: "identityProtection/servicePrincipalRiskDetections", Version: v1, TimeMember: "lastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
-		Permission: "IdentityRiskEvent.Read.All", Licence: workloadPlan, Retention: 90 * day},
-	{Later: true, Name: "security.alerts", Path: "security/alerts_v2", Version: v1, TimeMember: "lastUpdateDateTime", Lower: ge, Upper: le, Page: 50,
-		Permission: "SecurityAlert.Read.All", Licence: defender},
-	{Later: true, Name: "security.incidents", Path: "security/incidents", Version: v1, TimeMember: "lastUpdateDateTime", Lower: ge, Upper: le, Page: 50,
-		Permission: "SecurityIncident.Read.All", Licence: defender},
-	{Later: true, Name: "attributes", Path: "auditLogs/customSecurityAttributeAudits", Version: beta, NeedsBeta: true, TimeMember: "activityDateTime", Lower: ge, Upper: le, Page: 100,
+	{Name: "risk.detections", Path: "identityProtection/riskDetections", Version: v1, TimeMember: "lastUpdatedDateTime", Lower: ge, Upper: le, Page: 500,
+		Budget: identityProtection, Moves: true, Permission: "IdentityRiskEvent.Read.All", Licence: premium, Retention: 30 * day},
+	{Name: "risk.users", Path: "identityProtection/riskyUsers", Version: v1, TimeMember: "riskLastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
+		Budget: identityProtection, Moves: true, Permission: "IdentityRiskyUser.Read.All", Licence: "Microsoft Entra ID P2", Retention: riskRetention, Volatile: []string{"isProcessing"}},
+	{Name: "risk.serviceprincipals", Path: "identityProtection/riskyServicePrincipals", Version: v1, TimeMember: "riskLastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
+		Budget: identityProtection, Moves: true, Permission: "IdentityRiskyServicePrincipal.Read.All", Licence: workloadPlan, Retention: riskRetention, Volatile: []string{"isProcessing"}},
+	{Name: "risk.serviceprincipal_detections", Path: "identityProtection/servicePrincipalRiskDetections", Version: v1, TimeMember: "lastUpdatedDateTime", Lower: ge, Upper: le, Page: 100,
+		Budget: identityProtection, Moves: true, Permission: "IdentityRiskEvent.Read.All", Licence: workloadPlan, Retention: 30 * day},
+	{Name: "security.alerts", Path: "security/alerts_v2", Version: v1, TimeMember: "lastUpdateDateTime", Lower: ge, Upper: le, Page: 50,
+		Budget: security, Moves: true, Permission: "SecurityAlert.Read.All", Licence: defender, Retention: 30 * day},
+	{Name: "security.incidents", Path: "security/incidents", Version: v1, TimeMember: "lastUpdateDateTime", Lower: ge, Upper: le, Page: 50,
+		Budget: security, Moves: true, Permission: "SecurityIncident.Read.All", Licence: defender, Retention: 30 * day},
+	{Name: "attributes", Path: "auditLogs/customSecurityAttributeAudits", Version: beta, NeedsBeta: true, TimeMember: "activityDateTime", Lower: ge, Upper: le, Page: 100,
 		Permission: "CustomSecAttributeAuditLogs.Read.All", Licence: "any", Retention: 30 * day},
 }
 
@@ -118,7 +145,8 @@ func Lookup(name string) (Stream, bool) {
 }
 
 // Streams expands patterns of path.Match ("signins.*") against the table: names in the table's order, each once. No pattern
-// means DefaultStreams. A pattern that matches nothing is an error (*field.Error with the path "[index]").
+// means DefaultStreams. A row that is Named is meant by its exact name only. A pattern that matches nothing is an error
+// (*field.Error with the path "[index]").
 func Streams(patterns []string) ([]string, error) {
 	if len(patterns) == 0 {
 		patterns = DefaultStreams()
@@ -127,19 +155,12 @@ func Streams(patterns []string) ([]string, error) {
 	var errs []error
 	for i, pattern := range patterns {
 		matched := false
-		later := false
 		for _, s := range table {
-			if ok, err := path.Match(pattern, s.Name); err == nil && ok {
-				later = later || s.Later
-				matched = matched || !s.Later
-				wanted[s.Name] = !s.Later
+			if s.wanted(pattern) {
+				matched, wanted[s.Name] = true, true
 			}
 		}
-		switch {
-		case matched:
-		case later:
-			errs = append(errs, field.Errorf(fmt.Sprintf("[%d]", i), "%q is not available in this version: there are %s", pattern, streamNames()))
-		default:
+		if !matched {
 			errs = append(errs, field.Errorf(fmt.Sprintf("[%d]", i), "%q matches no stream: there are %s", pattern, streamNames()))
 		}
 	}
@@ -152,12 +173,18 @@ func Streams(patterns []string) ([]string, error) {
 	return names, errors.Join(errs...)
 }
 
+func (s Stream) wanted(pattern string) bool {
+	if s.Named {
+		return pattern == s.Name
+	}
+	ok, err := path.Match(pattern, s.Name)
+	return err == nil && ok
+}
+
 func streamNames() string {
 	var names []string
 	for _, s := range table {
-		if !s.Later {
-			names = append(names, s.Name)
-		}
+		names = append(names, s.Name)
 	}
 	return strings.Join(names, ", ")
 }

@@ -13,7 +13,7 @@ import (
 type request struct {
 	path    string
 	tenant  *directory // nil where there is none of that name
-	streams uint8
+	streams streamSet
 	report  bool
 	resumed bool   // with a $skiptoken
 	query   *query // nil unless it is in order
@@ -73,7 +73,7 @@ func (r *ruleState) matches(req request) bool {
 	if !req.report && (r.Path == "" || r.Stream != "" || r.Page != "" || r.Kind.ofPage()) {
 		return false
 	}
-	if r.Stream != "" && !slices.ContainsFunc(Streams(), func(name string) bool {
+	if r.Stream != "" && !slices.ContainsFunc(allStreams, func(name string) bool {
 		ok, _ := path.Match(r.Stream, name) // validate has seen the pattern
 		return ok && req.streams&(1<<streamIndex(name)) != 0
 	}) {

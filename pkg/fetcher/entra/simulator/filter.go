@@ -41,7 +41,7 @@ const (
 
 var comparisons = map[string]operator{"eq": opEq, "ge": opGe, "gt": opGt, "le": opLe, "lt": opLt}
 
-// node is a part of a filter. Leaves have no children; kinds is opAny's set of streams, one bit per index into Streams.
+// node is a part of a filter. Leaves have no children; kinds is opAny's set of streams, one bit per index into AllStreams.
 type node struct {
 	op          operator
 	left, right *node
@@ -49,7 +49,7 @@ type node struct {
 	isTime      bool
 	text        string
 	time        ticks
-	kinds       uint8
+	kinds       streamSet
 	test        func(value string) bool // of the older API's fields: in place of op and text
 }
 
@@ -107,10 +107,10 @@ func (n *node) bounds() (lo, hi ticks) {
 }
 
 // streams returns the streams of which a record may pass, as bits, and whether the filter names any kinds of sign-in.
-func (n *node) streams() (bits uint8, named bool) {
+func (n *node) streams() (bits streamSet, named bool) {
 	switch {
 	case n == nil || (n.left == nil && n.op != opAny):
-		return 0xff, false
+		return math.MaxUint16, false
 	case n.op == opAny:
 		return n.kinds, true
 	}
@@ -259,6 +259,9 @@ func (p *parser) comparison(name string) (*node, error) {
 		return nil, fmt.Errorf("Syntax error: operator expected after '%s', found '%s'.", name, word)
 	}
 	n := &node{op: op, property: name, isTime: isTime}
+	if isTime && !p.of.takes(op) {
+		return nil, fmt.Errorf("operator '%s' is not supported on '%s'.", word, name)
+	}
 	if isTime {
 		n.time, err = parseTime(p.next())
 		return n, err

@@ -32,7 +32,7 @@ func TestQueryRefusals(t *testing.T) {
 		{"order by another property", signInsAt("", "$orderby=userId"), "Invalid orderby clause: 'userId'."},
 		{"null token", signInsAt("", "$skiptoken="), "Invalid Skip Token, skip token is null"},
 		{"forged token", signInsAt("", "$skiptoken=AAAA"), "Invalid Skip Token"},
-		{"no such report", address("/beta/auditLogs/provisioning", ""), "Resource not found for the segment 'provisioning'."},
+		{"no such report", address("/beta/auditLogs/signUps", ""), "Resource not found for the segment 'signups'."},
 	} {
 		resp, body := u.get(tc.address)
 		var p reply

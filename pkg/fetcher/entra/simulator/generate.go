@@ -6,13 +6,21 @@ import (
 	"time"
 )
 
-// Indices into Streams.
+// Indices into AllStreams.
 const (
 	streamInteractive = iota
 	streamNonInteractive
 	streamServicePrincipal
 	streamManagedIdentity
 	streamAudits
+	streamProvisioning
+	streamRiskDetections
+	streamRiskUsers
+	streamRiskServicePrincipals
+	streamServicePrincipalDetections
+	streamAlerts
+	streamIncidents
+	streamAttributes
 	streamCount
 )
 
@@ -183,7 +191,7 @@ func (g *generator) settled(at, now ticks) bool {
 	return g.changing == 0 && float64(now-at) > g.late.max
 }
 
-// AppendRecord appends the JSON of a made-up record as beta (sign-ins) and v1.0 (audits) show it, for tests and benchmarks that need records without a
+// AppendRecord appends the JSON of a made-up record as beta (sign-ins, attributes) and v1.0 (the others) show it, for tests and benchmarks that need records without a
 // server. It is a pure function of its arguments; at is the record's time. An unknown stream appends nothing.
 func AppendRecord(dst []byte, stream string, seed uint64, index int64, at time.Time) []byte {
 	n := streamIndex(stream)
@@ -191,5 +199,5 @@ func AppendRecord(dst []byte, stream string, seed uint64, index int64, at time.T
 		return dst
 	}
 	g := &generator{stream: n, key: draw(seed, uint64(n)), org: newOrganisation(Tenant{ID: DefaultTenantID, Domain: DefaultDomain}, seed)}
-	return g.append(dst, new(traits), index, toTicks(at), 0, n != streamAudits)
+	return g.append(dst, new(traits), index, toTicks(at), 0, n < streamAudits || n == streamAttributes)
 }

@@ -23,8 +23,8 @@ const roleDirectory = "Directory.Read.All"
 const silentAfter = 1_000_000
 
 var (
-	signinEvents = &collection{name: "signinEvents", typeName: legacySpace + "SigninEvents.SigninEvent", time: "signinDateTime"}
-	auditEvents  = &collection{name: "audit", typeName: legacySpace + "AuditLog.AuditEvent", time: "activityDate"}
+	signinEvents = &collection{path: "activities/signinEvents", stream: streamInteractive, typeName: legacySpace + "SigninEvents.SigninEvent", time: "signinDateTime", maxPage: maxPage}
+	auditEvents  = &collection{path: "activities/audit", stream: streamAudits, typeName: legacySpace + "AuditLog.AuditEvent", time: "activityDate", maxPage: maxPage}
 )
 
 // legacyQuery is what a query of the older API has beside a query's members.
@@ -61,8 +61,7 @@ func (s *Server) serveLegacy(c *call) {
 		return
 	}
 	c.tenant = g.tenant
-	if wait, ok := s.admit(Caller{c.tenant.ID, g.Client}); !ok {
-		c.throttled(fmt.Sprintf("%.3f", wait.Seconds()))
+	if !s.admitted(c, of, g.Client) {
 		return
 	}
 	_, resumed := options["$skiptoken"]
@@ -101,7 +100,7 @@ func (t *Tenant) lets(g *grant, of *collection) bool {
 
 // parseLegacy reads the options of a request. Names without a $ are ignored, as the service does: so it loses a filter that a shell has robbed of its $.
 func (s *Server) parseLegacy(of *collection, tenant string, options url.Values) (*query, *badRequest) {
-	q := &query{of: of, beta: true, top: maxPage, link: options, legacy: &legacyQuery{tenant: tenant}}
+	q := &query{of: of, beta: true, top: of.maxPage, link: options, legacy: &legacyQuery{tenant: tenant}}
 	limit := math.MaxInt
 	q.streams = 1 << streamAudits
 	if of == signinEvents {
@@ -141,7 +140,7 @@ func (s *Server) parseLegacy(of *collection, tenant string, options url.Values) 
 		}
 	}
 	left := limit - q.legacy.rows
-	q.top, q.legacy.ends = min(maxPage, left), left <= maxPage
+	q.top, q.legacy.ends = min(of.maxPage, left), left <= of.maxPage
 	return q, nil
 }
 

@@ -10,13 +10,13 @@ import (
 
 // context is a page's @odata.context.
 func (l *legacyQuery) context(base string, of *collection) string {
-	return base + "/" + l.tenant + "/$metadata#activities/" + of.name
+	return base + "/" + l.tenant + "/$metadata#" + of.path
 }
 
 // address returns the request's path and options with a skip token. This API escapes the $ of its option names.
 func (l *legacyQuery) address(base string, q *query, skipToken string) string {
 	var b strings.Builder
-	b.WriteString(base + "/" + l.tenant + "/activities/" + q.of.name + "?api-version=beta")
+	b.WriteString(base + "/" + l.tenant + "/" + q.of.path + "?api-version=beta")
 	for _, name := range []string{"$filter", "$top"} {
 		if value := q.link.Get(name); value != "" {
 			b.WriteString("&" + url.QueryEscape(name) + "=" + url.QueryEscape(value))

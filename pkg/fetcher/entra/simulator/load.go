@@ -20,13 +20,17 @@ func (s *Server) LoadFile(file string) (int, error) {
 		return 0, fmt.Errorf("load records from %s: %w", file, err)
 	}
 	for i, raw := range records {
-		a, err := newAddedRecord(Record{Raw: raw})
+		var m members
+		if err := json.Unmarshal(raw, &m); err != nil {
+			return i, fmt.Errorf("load record %d of %s: %w", i+1, file, err)
+		}
+		stream := m.stream()
+		a, err := newAddedRecord(Record{Raw: raw}, stream)
 		if err != nil {
 			return i, fmt.Errorf("load record %d of %s: %w", i+1, file, err)
 		}
-		stream := a.members.stream()
 		if stream < 0 {
-			return i, fmt.Errorf("load record %d of %s: its members tell no stream (%v)", i+1, file, Streams())
+			return i, fmt.Errorf("load record %d of %s: its members tell no stream (%v)", i+1, file, allStreams)
 		}
 		s.tenants[0].added[stream].add(a)
 	}

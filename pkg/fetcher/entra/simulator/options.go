@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The names of the streams that the simulator serves.
+// The names of the streams that are read by default.
 const (
 	Interactive      = "signins.interactive"
 	NonInteractive   = "signins.noninteractive"
@@ -18,7 +18,7 @@ const (
 	Audits           = "audits"
 )
 
-// Streams returns the names of all streams, in the order in which Rows are given.
+// Streams returns the names of the streams that are read by default, in the order in which Rows are given.
 func Streams() []string {
 	return []string{Interactive, NonInteractive, ServicePrincipal, ManagedIdentity, Audits}
 }
@@ -47,6 +47,8 @@ type Options struct {
 	Seed uint64
 	// Budget is the throttle of the report endpoints per (tenant, client). Zero: none.
 	Budget Budget
+	// RiskBudget is that of identity protection, per tenant. Its 429 says nothing of when to come again. Zero: none.
+	RiskBudget Budget
 	// Script holds the faults, see Script.
 	Script *Script
 	// TokenLife is how long an access token is good for, by default an hour.
@@ -65,8 +67,10 @@ type Options struct {
 type Tenant struct {
 	ID     string   // GUID, the token's tid
 	Domain string   // its verified domain; ID and Domain both name it in a token request
-	Roles  []string // application permissions in the token; nil: AuditLog.Read.All and Directory.Read.All. Without AuditLog.Read.All: 403
-	Free   bool     // no premium licence: sign-ins are answered with 403
+	Roles  []string // application permissions in the token; nil: those of Roles. A stream whose own is missing is answered with 403
+	Free   bool     // no premium licence: sign-ins, provisioning and risk are answered with 403
+	// Unlicensed names further streams that are answered so.
+	Unlicensed []string
 
 	// What Azure AD Graph minds besides.
 	NoReader bool // the app is not in the role Security Reader: sign-ins are answered with 403, and audits without Directory.Read.All
@@ -123,12 +127,13 @@ type Updates struct {
 type Record struct {
 	Tenant  string    // GUID or domain; default: the first tenant
 	Raw     []byte    // one JSON object, served as it is
-	Time    time.Time // its place in the order; default: Raw's createdDateTime or activityDateTime
+	Time    time.Time // its place in the order; default: that member of Raw which the stream is ordered by
 	Appears time.Time // when the API begins to show it; zero: at Time
 	Updates []Update  // in the order of At
 }
 
-// Update is what a Record reads from At on. The place in the order stays.
+// Update is what a Record reads from At on. The place in the order stays, but in streams that are ordered by the last update (risk.*, security.*): there
+// it is the one that Raw names.
 type Update struct {
 	At  time.Time
 	Raw []byte
@@ -140,7 +145,7 @@ type Row struct {
 	Stream  string
 	ID      string
 	Version int       // 0 as it first appeared, then one more for each update
-	Time    time.Time // the record's own time, to 100 ns
+	Time    time.Time // the record's own time, to 100 ns; of risk.* and security.* the version's
 	At      time.Time // when the version appeared (Expected), when it was first shown (Shown)
 }
 
@@ -154,7 +159,7 @@ type Stats struct {
 	Throttled int            // 429 from Budget
 	Rows      int            // in complete replies
 	Bytes     int64          // of complete replies
-	Busiest   map[Caller]int // the largest number of report requests in any 10 s, refused ones included
+	Busiest   map[Caller]int // by reports: the largest number of report requests in any 10 s, refused ones included
 }
 
 // withDefaults fills in what o leaves out and reports all that is wrong with it.
@@ -185,7 +190,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 		seen[strings.ToLower(t.ID)], seen[strings.ToLower(t.Domain)] = true, true
 		if t.Roles == nil {
-			t.Roles = []string{roleAuditLog, "Directory.Read.All"}
+			t.Roles = Roles()
 		}
 	}
 	if len(o.Tenants) > maxTenants {
@@ -203,6 +208,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.OldestBound < 0 {
 		errs = append(errs, errors.New("OldestBound must not be negative"))
 	}
+	if o.RiskBudget.Requests < 0 || (o.RiskBudget.Requests > 0 && o.RiskBudget.Per <= 0) {
+		errs = append(errs, errors.New("risk budget: Requests above 0 needs Per above 0"))
+	}
 	if o.Budget.Requests < 0 || (o.Budget.Requests > 0 && o.Budget.Per <= 0) {
 		errs = append(errs, errors.New("budget: Requests above 0 needs Per above 0"))
 	}
@@ -214,8 +222,8 @@ func (o Options) withDefaults() (Options, error) {
 
 func (g *Generate) complete(now time.Time) error {
 	var errs []error
-	if !slices.Contains(Streams(), g.Stream) {
-		errs = append(errs, fmt.Errorf("unknown stream, want one of %s", strings.Join(Streams(), ", ")))
+	if !slices.Contains(allStreams, g.Stream) {
+		errs = append(errs, fmt.Errorf("unknown stream, want one of %s", strings.Join(allStreams, ", ")))
 	}
 	if !(g.Rate > 0 && g.Rate <= 1e6) {
 		errs = append(errs, errors.New("Rate must be above 0 and at most 1e6 a second"))

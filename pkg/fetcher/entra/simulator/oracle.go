@@ -3,6 +3,7 @@ package simulator
 import (
 	"cmp"
 	"iter"
+	"math"
 	"slices"
 	"time"
 )
@@ -60,7 +61,7 @@ func (s *Server) Shown() iter.Seq[Row] {
 		for _, v := range all {
 			d := s.tenants[v.tenant]
 			it := d.item(v)
-			if !yield(Row{d.ID, Streams()[it.stream], it.id(), it.version, fromTicks(v.at), fromTicks(times[v])}) {
+			if !yield(Row{d.ID, allStreams[it.stream], it.id(), it.version, fromTicks(v.at), fromTicks(times[v])}) {
 				return
 			}
 		}
@@ -88,7 +89,11 @@ func (d *directory) item(v version) item {
 		it.made = d.generator(v.source)
 		return it
 	}
-	records := d.added[v.source].between(v.at, v.at)
+	from, to := v.at, v.at
+	if moving(it.stream) {
+		from, to = math.MinInt64, math.MaxInt64
+	}
+	records := d.added[v.source].between(from, to)
 	it.added = records[slices.IndexFunc(records, func(a *addedRecord) bool { return a.number == v.number })]
 	return it
 }
@@ -98,7 +103,7 @@ func (d *directory) item(v version) item {
 func (s *Server) Expected(at time.Time) iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		for _, d := range s.tenants {
-			for stream, name := range Streams() {
+			for stream, name := range allStreams {
 				sel := everything(1<<stream, toTicks(at))
 				for it := range d.walk(&sel) {
 					if !yield(Row{d.ID, name, it.id(), it.version, fromTicks(it.at), it.appeared(sel.now)}) {

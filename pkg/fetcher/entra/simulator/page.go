@@ -33,6 +33,7 @@ func (s *Server) servePage(c *call, q *query) {
 			body = append(body, ',')
 		}
 		start := len(body)
+		items[i].hides = !q.known
 		body = q.row(body, &items[i], &room)
 		body = c.spoilRow(body, start, i, q.of.time)
 	}
@@ -63,7 +64,7 @@ func appendPageHead(dst []byte, base string, q *query, link string) []byte {
 	if q.beta {
 		version = "beta"
 	}
-	context := base + "/" + version + "/$metadata#auditLogs/" + q.of.name
+	context := base + "/" + version + "/$metadata#" + q.of.path
 	if q.legacy != nil {
 		context = q.legacy.context(base, q.of)
 	}

@@ -14,32 +14,13 @@ import (
 	"strings"
 )
 
-const (
-	eventTypes = "signInEventTypes"
-	maxPage    = 1000
-)
+const eventTypes = "signInEventTypes"
 
 // eventTypeNames are the values of signInEventTypes, in the order of Streams.
 var eventTypeNames = []string{"interactiveUser", "nonInteractiveUser", "servicePrincipal", "managedIdentity"}
 
 // errNoReason is a 400 whose message ends after "Invalid filter clause".
 var errNoReason = errors.New("")
-
-// collection is an entity set under auditLogs.
-type collection struct {
-	name       string // as it stands in @odata.context
-	typeName   string
-	time       string
-	properties []string // text ones that can be filtered on
-}
-
-var (
-	signIns = &collection{"signIns", "microsoft.graph.signIn", "createdDateTime",
-		[]string{"id", "userId", "userPrincipalName", "appId", "appDisplayName", "correlationId", "ipAddress"}}
-	directoryAudits = &collection{"directoryAudits", "microsoft.graph.directoryAudit", "activityDateTime",
-		[]string{"id", "correlationId", "activityDisplayName", "category", "loggedByService", "initiatedBy/user/id",
-			"initiatedBy/user/userPrincipalName", "initiatedBy/app/appId", "initiatedBy/app/displayName"}}
-)
 
 // place is a record's place in the total order of a tenant's records: time, then source, then number within the source.
 type place struct {
@@ -59,7 +40,7 @@ func (a place) compare(b place) int {
 
 // selection is what a walk over records yields: those of streams (bits) in the closed stretch [lo, hi] that pass the filter, as they are at now.
 type selection struct {
-	streams uint8
+	streams streamSet
 	lo, hi  ticks
 	filter  *node
 	now     ticks
@@ -72,6 +53,7 @@ type query struct {
 	selection
 	of    *collection
 	beta  bool
+	known bool // the client knows members of enumerations that are younger than the API's version
 	top   int
 	link  url.Values // the options, for nextLink
 	token *token     // nil on the first page
@@ -95,7 +77,8 @@ func (e *badRequest) Error() string { return e.message }
 
 // parseQuery reads the options of a report request. Unknown ones are ignored, as Graph does.
 func (s *Server) parseQuery(of *collection, beta bool, options url.Values) (*query, error) {
-	q := &query{of: of, beta: beta, top: maxPage, link: options}
+	q := &query{of: of, beta: beta, top: of.page, link: options}
+	q.asc = of.oldest
 	if _, ok := options["$skip"]; ok {
 		return q, &badRequest{"BadRequest", "Query option 'Skip' is not allowed. To allow it, set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings."}
 	}
@@ -114,13 +97,13 @@ func (s *Server) parseQuery(of *collection, beta bool, options url.Values) (*que
 		return q, &badRequest{"BadRequest", "Invalid filter clause: the lower bound is too far back."}
 	}
 	if text := options.Get("$top"); text != "" {
-		if q.top, err = strconv.Atoi(text); err != nil || q.top < 1 || q.top > maxPage {
-			return q, &badRequest{"BadRequest", fmt.Sprintf("Invalid page size specified: '%s'. Must be between 1 and %d inclusive.", text, maxPage)}
+		if q.top, err = strconv.Atoi(text); err != nil || q.top < 1 || q.top > of.maxPage {
+			return q, &badRequest{"BadRequest", fmt.Sprintf("Invalid page size specified: '%s'. Must be between 1 and %d inclusive.", text, of.maxPage)}
 		}
 	}
 	if text := options.Get("$orderby"); text != "" {
 		name, order, _ := strings.Cut(strings.TrimSpace(text), " ")
-		if q.asc = order == "" || order == "asc"; name != of.time || (!q.asc && order != "desc") {
+		if q.asc = order == "" || order == "asc"; of.noOrder || name != of.time || (!q.asc && order != "desc") {
 			return q, &badRequest{"BadRequest", fmt.Sprintf("Invalid orderby clause: '%s'.", text)}
 		}
 	}
@@ -131,9 +114,9 @@ func (s *Server) parseQuery(of *collection, beta bool, options url.Values) (*que
 }
 
 // shows returns the streams that the query reads. Without a word on kinds, and on v1.0 always, sign-ins are the interactive ones.
-func (q *query) shows() uint8 {
-	if q.of == directoryAudits {
-		return 1 << streamAudits
+func (q *query) shows() streamSet {
+	if q.of != signIns {
+		return 1 << q.of.stream
 	}
 	bits, named := q.filter.streams()
 	if !named {
@@ -199,7 +182,7 @@ func (s *Server) openToken(q *query, text string) (*token, error) {
 // tokenSum binds a token to the options beside it.
 func (s *Server) tokenSum(q *query, payload []byte) []byte {
 	h := hmac.New(sha256.New, s.key[:])
-	fmt.Fprintf(h, "%s|%t|%q|%q|%q|", q.of.name, q.beta, q.link.Get("$filter"), q.link.Get("$top"), q.link.Get("$orderby"))
+	fmt.Fprintf(h, "%s|%t|%q|%q|%q|", q.of.name(), q.beta, q.link.Get("$filter"), q.link.Get("$top"), q.link.Get("$orderby"))
 	h.Write(payload)
 	return h.Sum(nil)[:sumSize]
 }
@@ -211,7 +194,7 @@ func (q *query) address(base, skipToken string) string {
 		version = "/beta"
 	}
 	var b strings.Builder
-	b.WriteString(base + version + "/auditLogs/" + q.of.name)
+	b.WriteString(base + version + "/" + q.of.path)
 	sep := byte('?')
 	put := func(name, value string) {
 		b.WriteByte(sep)
@@ -238,6 +221,6 @@ func (q *query) address(base, skipToken string) string {
 }
 
 // everything is a selection of all that there is of streams at a time, oldest first.
-func everything(streams uint8, now ticks) selection {
+func everything(streams streamSet, now ticks) selection {
 	return selection{streams: streams, lo: math.MinInt64, hi: now, now: now, asc: true}
 }

@@ -114,7 +114,9 @@ func (c *call) noLicence() {
 	c.fail(http.StatusForbidden, "Authentication_RequestFromNonPremiumTenantOrB2CTenant", "Neither tenant is B2C or tenant doesn't have premium license")
 }
 
-func (c *call) noRole() {
+func (c *call) noRole() { c.lacks(roleAuditLog) }
+
+func (c *call) lacks(role string) {
 	c.fail(http.StatusForbidden, "Authentication_MSGraphPermissionMissing",
-		"The principal does not have required Microsoft Graph permission(s): AuditLog.Read.All to call this API. For more information about Microsoft Graph permissions, please visit https://learn.microsoft.com/graph/permissions-overview.")
+		"The principal does not have required Microsoft Graph permission(s): "+role+" to call this API. For more information about Microsoft Graph permissions, please visit https://learn.microsoft.com/graph/permissions-overview.")
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -88,7 +89,9 @@ func (s *Server) Stats() Stats {
 	out := s.stats
 	out.Requests, out.Faults, out.Busiest = maps.Clone(out.Requests), maps.Clone(out.Faults), map[Caller]int{}
 	for caller, w := range s.callers {
-		out.Busiest[caller] = w.busiest
+		if caller.Client != "" { // identity protection counts for all clients together
+			out.Busiest[caller] = w.busiest
+		}
 	}
 	return out
 }
@@ -105,8 +108,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveToken(c, parts[0])
 	case len(parts) >= 3 && parts[len(parts)-2] == ".well-known":
 		s.serveDiscovery(c, parts[0])
-	case len(parts) == 3 && parts[1] == "auditlogs" && (parts[0] == "beta" || parts[0] == "v1.0"):
-		s.serveReport(c, parts[0] == "beta", parts[2])
+	case len(parts) == 3 && (parts[0] == "beta" || parts[0] == "v1.0") && slices.Contains(groups, parts[1]):
+		s.serveReport(c, parts[0] == "beta", parts[1]+"/"+parts[2])
 	case len(parts) == 3 && parts[1] == "activities":
 		s.serveLegacy(c)
 	default:
@@ -121,10 +124,14 @@ func (s *Server) count(kind string) {
 	s.stats.Requests[kind]++
 }
 
-// serveReport answers a GET of sign-ins or audits.
+// groups are the first segments of the collections' paths, in lower case.
+var groups = []string{"auditlogs", "identityprotection", "security"}
+
+// serveReport answers a GET of a collection, named by its path in lower case.
 func (s *Server) serveReport(c *call, beta bool, name string) {
-	of, ok := map[string]*collection{"signins": signIns, "directoryaudits": directoryAudits}[name]
-	if !ok {
+	of, ok := collections[name]
+	if !ok || of.onlyBeta && !beta {
+		_, name, _ = strings.Cut(name, "/")
 		s.count("other")
 		c.fail(http.StatusBadRequest, "BadRequest", fmt.Sprintf("Resource not found for the segment '%s'.", name))
 		return
@@ -136,6 +143,7 @@ func (s *Server) serveReport(c *call, beta bool, name string) {
 	}
 	options, _ := url.ParseQuery(c.r.URL.RawQuery) // what cannot be read is ignored, as unknown options are
 	q, queryErr := s.parseQuery(of, beta, options)
+	q.known = strings.Contains(c.r.Header.Get("Prefer"), "include-unknown-enum-members")
 	s.count(q.label())
 	g, why := s.authorize(c.r)
 	if why != "" {
@@ -143,8 +151,7 @@ func (s *Server) serveReport(c *call, beta bool, name string) {
 		return
 	}
 	c.tenant = g.tenant
-	if wait, ok := s.admit(Caller{c.tenant.ID, g.Client}); !ok {
-		c.throttled(fmt.Sprintf("%.3f", wait.Seconds()))
+	if !s.admitted(c, of, g.Client) {
 		return
 	}
 	_, resumed := options["$skiptoken"]
@@ -157,9 +164,9 @@ func (s *Server) serveReport(c *call, beta bool, name string) {
 		return
 	}
 	switch refused, _ := queryErr.(*badRequest); {
-	case !contains(g.Roles, roleAuditLog):
-		c.noRole()
-	case c.tenant.Free && of == signIns:
+	case !contains(g.Roles, of.role):
+		c.lacks(of.role)
+	case c.tenant.lacks(of, q):
 		c.noLicence()
 	case refused != nil:
 		c.fail(http.StatusBadRequest, refused.code, refused.message)
@@ -179,10 +186,10 @@ func contains(list []string, s string) bool {
 
 // label is the query's kind in Stats.Requests.
 func (q *query) label() string {
-	if q.of == directoryAudits {
-		return Audits
+	if q.of != signIns {
+		return allStreams[q.of.stream]
 	}
-	for i, name := range Streams() {
+	for i, name := range allStreams {
 		if q.streams == 1<<i {
 			return name
 		}
@@ -197,8 +204,32 @@ type window struct {
 	busiest  int
 }
 
+// admitted counts a request against the limit of its kind, and answers it if there is no room.
+func (s *Server) admitted(c *call, of *collection, client string) bool {
+	switch of.group() {
+	case "security":
+		return true
+	case "identityProtection":
+		_, ok := s.admit(Caller{Tenant: c.tenant.ID}, s.opts.RiskBudget)
+		if !ok {
+			c.throttled("")
+		}
+		return ok
+	}
+	wait, ok := s.admit(Caller{c.tenant.ID, client}, s.opts.Budget)
+	if !ok {
+		c.throttled(fmt.Sprintf("%.3f", wait.Seconds()))
+	}
+	return ok
+}
+
+// lacks says whether the tenant has no licence for what the query reads.
+func (t *Tenant) lacks(of *collection, q *query) bool {
+	return t.Free && of.premium || slices.ContainsFunc(t.Unlicensed, func(name string) bool { return q.streams&(1<<streamIndex(name)) != 0 })
+}
+
 // admit counts a report request and says whether the budget has room for it, and if not for how long it has none.
-func (s *Server) admit(caller Caller) (time.Duration, bool) {
+func (s *Server) admit(caller Caller, budget Budget) (time.Duration, bool) {
 	now := s.opts.Monotonic()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,7 +243,6 @@ func (s *Server) admit(caller Caller) (time.Duration, bool) {
 		w.recent = w.recent[1:]
 	}
 	w.busiest = max(w.busiest, len(w.recent))
-	budget := s.opts.Budget
 	if budget.Requests == 0 {
 		return 0, true
 	}

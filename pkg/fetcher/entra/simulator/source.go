@@ -1,9 +1,6 @@
 package simulator
 
 import (
-	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -19,6 +16,7 @@ type item struct {
 	stream  int
 	version int
 	since   ticks // when the version appeared, where made is nil
+	hides   bool  // members of enumerations that are younger than the API's version
 	made    *generator
 	added   *addedRecord // where made is nil
 }
@@ -26,7 +24,9 @@ type item struct {
 // append prints the record as the version of the API shows it, with r as room to work in.
 func (it *item) append(dst []byte, r *traits, beta bool) []byte {
 	if it.made != nil {
-		return it.made.append(dst, r, it.number, it.at, it.version, beta)
+		it.made.traits(r, it.number, it.at, it.version, beta)
+		r.hides = it.hides
+		return r.append(dst)
 	}
 	return append(dst, it.added.raw(it.version)...)
 }
@@ -35,7 +35,7 @@ func (it *item) append(dst []byte, r *traits, beta bool) []byte {
 func (it *item) appeared(now ticks) time.Time {
 	since := it.since
 	if it.made != nil {
-		_, since, _ = it.made.version(it.number, it.at, now)
+		_, since, _ = it.made.version(it.number, it.made.time(it.number), now)
 	}
 	return fromTicks(since)
 }
@@ -74,10 +74,17 @@ func (d *directory) walk(sel *selection) iter.Seq[item] {
 		for _, g := range d.made {
 			if sel.streams&(1<<g.stream) != 0 {
 				walkers = append(walkers, newMadeWalk(g, sel))
+				if moving(g.stream) {
+					walkers = append(walkers, newMovedWalk(g, sel))
+				}
 			}
 		}
 		for stream, shelf := range d.added {
-			if sel.streams&(1<<stream) != 0 {
+			switch {
+			case sel.streams&(1<<stream) == 0:
+			case moving(stream):
+				walkers = append(walkers, newMovedShelf(shelf, stream, sel))
+			default:
 				walkers = append(walkers, &addedWalk{sel: sel, records: shelf.between(sel.lo, sel.hi), stream: stream})
 			}
 		}
@@ -167,6 +174,9 @@ func (w *madeWalk) next() (item, bool) {
 			if it.version, _, shown = w.g.version(w.number, w.at, w.sel.now); !shown {
 				continue
 			}
+			if it.version > 0 && moving(w.g.stream) {
+				continue // it has gone to the time of its change
+			}
 		}
 		w.version = it.version
 		if w.sel.takes(it.place, w.g.stream, w) {
@@ -179,6 +189,9 @@ func (w *madeWalk) next() (item, bool) {
 // property makes madeWalk the subject of the filter: the record that it stands on.
 func (w *madeWalk) property(name string) string {
 	w.g.traits(&w.traits, w.number, w.at, w.version, true)
+	if w.g.stream > streamAudits {
+		return textAt(w.traits.append(nil), name)
+	}
 	return w.traits.property(name)
 }
 
@@ -187,7 +200,8 @@ type addedRecord struct {
 	Record
 	place
 	members members
-	shows   ticks // when it appears
+	shows   ticks   // when it appears
+	moved   []ticks // the places of its updates, in streams that are ordered by the last update
 }
 
 // members are those of a record's members that streams, places and filters depend on.
@@ -195,6 +209,13 @@ type members struct {
 	ID                  string   `json:"id"`
 	Created             string   `json:"createdDateTime"`
 	Activity            string   `json:"activityDateTime"`
+	LastUpdated         string   `json:"lastUpdatedDateTime"`
+	RiskLastUpdated     string   `json:"riskLastUpdatedDateTime"`
+	LastUpdate          string   `json:"lastUpdateDateTime"`
+	ServicePrincipalID  string   `json:"servicePrincipalId"`
+	ServicePrincipal    string   `json:"servicePrincipalType"`
+	ServiceSource       string   `json:"serviceSource"`
+	ProvisioningAction  string   `json:"provisioningAction"`
 	Interactive         *bool    `json:"isInteractive"`
 	EventTypes          []string `json:"signInEventTypes"`
 	UserID              string   `json:"userId"`
@@ -261,55 +282,6 @@ func (a *addedRecord) raw(version int) []byte {
 	return a.Updates[version-1].Raw
 }
 
-func newAddedRecord(rec Record) (*addedRecord, error) {
-	a := &addedRecord{Record: rec}
-	if err := json.Unmarshal(rec.Raw, &a.members); err != nil {
-		return nil, err
-	}
-	a.members.Created = cmp.Or(a.members.Created, a.members.SigninDateTime)
-	a.members.Activity = cmp.Or(a.members.Activity, a.members.ActivityDate)
-	for i, u := range rec.Updates {
-		if !json.Valid(u.Raw) {
-			return nil, fmt.Errorf("update %d is not JSON", i+1)
-		}
-	}
-	when := rec.Time
-	if when.IsZero() {
-		text := a.members.Created
-		if text == "" {
-			text = a.members.Activity
-		}
-		if text == "" {
-			return nil, errors.New("has neither createdDateTime nor activityDateTime, and Record.Time is not set")
-		}
-		var err error
-		if when, err = time.Parse(time.RFC3339Nano, text); err != nil {
-			return nil, err
-		}
-	}
-	a.at = toTicks(when)
-	a.shows = a.at
-	if !rec.Appears.IsZero() {
-		a.shows = toTicks(rec.Appears)
-	}
-	return a, nil
-}
-
-// stream tells the stream of a record by its members; -1 for none.
-func (m *members) stream() int {
-	switch {
-	case m.Activity != "":
-		return streamAudits
-	case m.Created == "":
-		return -1
-	case len(m.EventTypes) > 0:
-		return slices.Index(eventTypeNames, m.EventTypes[0])
-	case m.Interactive != nil && !*m.Interactive:
-		return streamNonInteractive
-	}
-	return streamInteractive
-}
-
 // shelf holds the added records of one stream in order. A walk keeps the slice it got: it is appended to or replaced, never changed.
 type shelf struct {
 	source  int32
@@ -355,7 +327,7 @@ func (w *addedWalk) next() (item, bool) {
 			last := len(w.records) - 1
 			a, w.records = w.records[last], w.records[:last]
 		}
-		if a.shows > w.sel.now || !w.sel.takes(a.place, w.stream, &a.members) {
+		if a.shows > w.sel.now || !w.sel.takes(a.place, w.stream, a.subject(w.stream)) {
 			continue
 		}
 		it := item{place: a.place, stream: w.stream, since: a.shows, added: a}
@@ -370,7 +342,7 @@ func (w *addedWalk) next() (item, bool) {
 	return item{}, false
 }
 
-func streamIndex(stream string) int { return slices.Index(Streams(), stream) }
+func streamIndex(stream string) int { return slices.Index(allStreams, stream) }
 
 // Add puts a record of the caller's own into a stream.
 func (s *Server) Add(stream string, rec Record) error {
@@ -379,7 +351,7 @@ func (s *Server) Add(stream string, rec Record) error {
 	if n < 0 || d == nil {
 		return fmt.Errorf("add record: no stream %q of tenant %q", stream, rec.Tenant)
 	}
-	a, err := newAddedRecord(rec)
+	a, err := newAddedRecord(rec, n)
 	if err != nil {
 		return fmt.Errorf("add record to %s: %w", stream, err)
 	}

@@ -27,6 +27,8 @@ type traits struct {
 	at      ticks
 	version int
 	beta    bool
+	hides   bool // see item
+	created ticks
 	size    int
 
 	key      uint64
@@ -69,6 +71,8 @@ func (g *generator) traits(r *traits, i int64, at ticks, version int, beta bool)
 	r.where = &locations[draw(key, saltLocation)%uint64(len(locations))]
 	r.device = &devices[draw(key, saltDevice)%uint64(len(devices))]
 	switch g.stream {
+	case streamProvisioning, streamRiskDetections, streamRiskUsers, streamRiskServicePrincipals, streamServicePrincipalDetections, streamAlerts, streamIncidents, streamAttributes:
+		g.furtherTraits(r)
 	case streamServicePrincipal, streamManagedIdentity:
 		r.user = int64(draw(key, saltUser) % workloadCount)
 		r.outcome = &outcomes[0]
@@ -96,7 +100,9 @@ func (g *generator) append(dst []byte, r *traits, i int64, at ticks, version int
 func (r *traits) append(dst []byte) []byte {
 	start := len(dst)
 	switch r.stream {
-	case streamAudits:
+	case streamProvisioning, streamRiskDetections, streamRiskUsers, streamRiskServicePrincipals, streamServicePrincipalDetections, streamAlerts, streamIncidents:
+		dst = furtherTemplates[r.stream].append(dst, r)
+	case streamAudits, streamAttributes:
 		dst = auditTemplate.append(dst, r)
 	case streamServicePrincipal, streamManagedIdentity:
 		dst = workloadTemplate.append(dst, r)
@@ -112,7 +118,7 @@ func (r *traits) grow(dst []byte, start int) []byte {
 		return dst
 	}
 	name := `,"appliedEventListeners":[`
-	if r.stream == streamAudits {
+	if r.activity != nil {
 		name = `,"performedBy":null,"additionalNotes":[`
 	}
 	dst = append(dst[:len(dst)-1], name...)
@@ -185,7 +191,15 @@ func (r *traits) guest() bool { return r.user%guestEvery == 0 }
 func (r *traits) mfa() bool { return r.outcome.mfa || draw(r.key, saltDetail)%4 == 0 }
 
 func appendID(dst []byte, r *traits) []byte {
-	if r.stream != streamAudits {
+	switch r.stream {
+	case streamAudits, streamAttributes:
+	case streamRiskUsers:
+		return appendUserID(dst, r)
+	case streamRiskServicePrincipals:
+		return appendWorkloadID(dst, r)
+	case streamIncidents:
+		return strconv.AppendInt(dst, 1000+r.index, 10)
+	default:
 		return appendGUID(dst, draw(r.key, saltID), draw(r.key, saltID2))
 	}
 	dst = append(dst, "Directory_"...)
@@ -203,7 +217,7 @@ func appendID(dst []byte, r *traits) []byte {
 
 func appendCorrelation(dst []byte, r *traits) []byte {
 	key := r.key
-	if r.stream == streamAudits {
+	if r.activity != nil {
 		key = draw(r.org.key, uint64(r.index/3)) // an operation has several audit records
 	}
 	return appendGUID(dst, draw(key, saltCorrelation), draw(key, saltCorrelation+100))
