@@ -54,6 +54,7 @@ type App struct {
 	store    *store.Store
 	metrics  *telemetry.Metrics
 	shared   *entra.Shared
+	readers  []reader
 	pipeline *pipeline.Pipeline
 	closers  []func()
 }

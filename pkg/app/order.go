@@ -60,7 +60,7 @@ func (a *App) Resend(ctx context.Context, o pipeline.ResendOrder, tell func(pipe
 
 // orders are what the control socket carries out.
 func (a *App) orders() map[string]telemetry.Order {
-	return map[string]telemetry.Order{"verify": order(a.Verify), "resend": order(a.Resend)}
+	return map[string]telemetry.Order{"verify": order(a.Verify), "resend": order(a.Resend), "turn": a.turnOrder}
 }
 
 func order[O, R any](do func(context.Context, O, func(pipeline.Progress)) (R, error)) telemetry.Order {

@@ -34,6 +34,7 @@ func (a *App) source(s config.Source, resumed bool) (pipeline.Source, error) {
 	if err != nil {
 		return pipeline.Source{}, err
 	}
+	a.readers = append(a.readers, reader{s.Entra.Graph, f})
 	interval := f.Budget().Interval
 	return pipeline.Source{
 		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now,

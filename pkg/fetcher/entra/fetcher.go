@@ -31,6 +31,9 @@ type Options struct {
 	Warn      func(error)       // told of what the operator should know of the credential while it still works; nil for none
 	Prompt    func(auth.Prompt) // asks a person to sign in, for device_code; nil: there is nobody
 	Timeout   time.Duration     // of one request, from its sending to the end of the reply's body; default 120 s
+
+	Received func(Request, []byte) // called with each page as it was received, good during the call only; nil for none
+	Turns    Turns                 // of another process that spends the same budget; nil: there is none
 }
 
 // Request tells what became of one HTTP request, for logs and metrics.

@@ -91,6 +91,7 @@ func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
 		var page event.Page
 		if err == nil {
 			page, err = rd.judge(got, token)
+			rd.passOn(told, got, page, err)
 		}
 		told.Rows, told.Err = len(page.Records), err
 		rd.f.observe(told)
@@ -116,6 +117,9 @@ func (rd *reader) turn(ctx context.Context) (token auth.Token, waited time.Durat
 		if err := rd.limit().Wait(ctx, rd.slice.Class, rd.rank()); err != nil {
 			return token, waited, rd.fail(KindCanceled, err)
 		}
+		if err := rd.turnElsewhere(ctx); err != nil {
+			return token, waited, err
+		}
 		came := time.Now()
 		waited += came.Sub(queued)
 		if token, err = rd.f.source.Token(ctx); err != nil {
@@ -133,7 +137,7 @@ func (rd *reader) get(ctx context.Context, link string, token auth.Token, told *
 	pageCtx, cancel := context.WithTimeout(ctx, rd.f.options.Timeout)
 	defer cancel()
 	defer func() { told.Duration = time.Since(sent) }()
-	req, err := http.NewRequestWithContext(rd.paceRepeats(pageCtx), http.MethodGet, link, nil)
+	req, err := http.NewRequestWithContext(rd.paceElsewhere(rd.paceRepeats(pageCtx)), http.MethodGet, link, nil)
 	if err != nil {
 		return reply{}, rd.fail(KindLink, errors.New("make request: the address is not a URL"))
 	}
