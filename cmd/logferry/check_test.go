@@ -82,7 +82,7 @@ func TestCheckBesideARun(t *testing.T) {
 	wait(t, "the process runs", func() bool {
 		return telemetry.Ask(t.Context(), w.file("state"), "status", &pipeline.Status{}) == nil
 	})
-	if code, out, errs := logferry(t.Context(), "check", "-c", w.config, "--connect"); code != 0 || !strings.Contains(out, "the newest record is of") {
+	if code, out, errs := logferry(t.Context(), "check", "-c", w.config, "--connect"); code != 0 || !strings.Contains(out, "it has shown a record of") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 }

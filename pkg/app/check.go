@@ -35,7 +35,7 @@ type CheckLine struct {
 const (
 	checkTime  = time.Minute    // for one request, and for one sink
 	checkTries = 3              // requests for a stream's page: what passes by itself is no finding
-	checkBack  = 24 * time.Hour // how old a stream's newest record may be to be seen
+	checkBack  = 24 * time.Hour // how old a stream's records may be to be seen
 )
 
 // checker looks at the parts of a configuration without its state: another process may be running on it.
@@ -130,7 +130,7 @@ func holds(roles []string) string {
 	return "the token holds " + strings.Join(roles, ", ")
 }
 
-// stream reads the newest row.
+// stream reads one row: the newest or the oldest of the last day, as the API orders them.
 func (c *checker) stream(ctx context.Context, f *entra.Fetcher, name string) (says string, err error) {
 	for tries := 1; ; tries++ {
 		slice := event.Slice{Stream: name, Reader: "check", From: f.Now().Add(-checkBack).Truncate(time.Second), Top: 1}
@@ -144,7 +144,7 @@ func (c *checker) stream(ctx context.Context, f *entra.Fetcher, name string) (sa
 			if len(page.Records) == 0 {
 				return "readable; it has no record of the last day", nil
 			}
-			return "readable; the newest record is of " + page.Records[0].Time.Format(time.RFC3339), nil
+			return "readable; it has shown a record of " + page.Records[0].Time.Format(time.RFC3339), nil
 		}
 		// The limiter keeps to whatever pause a throttled request has brought.
 		if fault.Of(err) == fault.Blocked || tries == checkTries || retry.Sleep(ctx, time.Second) != nil {

@@ -246,7 +246,7 @@ func TestFailedRequestsAreLogged(t *testing.T) {
 				t.Fatalf("at level info: %s", l)
 			}
 		}
-		if failed < 80 || failed > 150 {
+		if failed < 120 || failed > 220 {
 			t.Errorf("%d requests of a blocked stream in 26 hours", failed)
 		}
 		if told != 2 {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -138,9 +139,13 @@ func (p *pageFolder) close() error {
 	if p == nil {
 		return nil
 	}
-	text, err := json.MarshalIndent(p.saved, "", "  ")
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // addresses are to be read
+	e.SetIndent("", "  ")
+	err := e.Encode(p.saved)
 	if err == nil {
-		err = writeNew(filepath.Join(p.dir, manifestName), append(text, '\n'))
+		err = writeNew(filepath.Join(p.dir, manifestName), text.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("write manifest: %w", err)

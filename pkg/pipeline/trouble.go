@@ -21,7 +21,7 @@ type told map[string]time.Time
 
 // blockedMost is the longest pause between two tries of a stream that only people can mend: few enough requests to cost nothing, and
 // soon enough for what has mended itself, because services in trouble answer 401, 403 and 404, too.
-const blockedMost = 15 * time.Minute
+const blockedMost = 10 * time.Minute
 
 // retell is how often an error is said that has not changed.
 const retell = 24 * time.Hour

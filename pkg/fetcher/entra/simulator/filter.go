@@ -74,12 +74,19 @@ func (n *node) match(at ticks, stream int, rec subject) bool {
 			(n.op == opLe && at <= n.time) || (n.op == opLt && at < n.time)
 	case n.test != nil:
 		return n.test(rec.property(n.property))
-	case n.op == opStartsWith:
-		value := rec.property(n.property)
-		return len(value) >= len(n.text) && strings.EqualFold(value[:len(n.text)], n.text)
+	case inList(n.property):
+		return slices.ContainsFunc(strings.Split(rec.property(n.property), listEnd), n.equals)
 	default:
-		return strings.EqualFold(rec.property(n.property), n.text)
+		return n.equals(rec.property(n.property))
 	}
+}
+
+// equals says whether a text is what the node compares with, or begins so.
+func (n *node) equals(value string) bool {
+	if n.op == opStartsWith {
+		return len(value) >= len(n.text) && strings.EqualFold(value[:len(n.text)], n.text)
+	}
+	return strings.EqualFold(value, n.text)
 }
 
 // bounds returns the closed stretch outside of which nothing passes.
@@ -128,6 +135,7 @@ type parser struct {
 	of     *collection
 	beta   bool
 	depth  int
+	each   string                           // the variable that stands for an entry of targetResources; "" outside of any(..)
 	leaf   func(word string) (*node, error) // reads what is neither joined nor in parentheses; nil: as Microsoft Graph does
 }
 
@@ -249,6 +257,7 @@ func (p *parser) term() (*node, error) {
 }
 
 func (p *parser) comparison(name string) (*node, error) {
+	name = p.full(name)
 	isTime, err := p.lookup(name)
 	if err != nil {
 		return nil, err
@@ -269,6 +278,10 @@ func (p *parser) comparison(name string) (*node, error) {
 	if op != opEq {
 		return nil, fmt.Errorf("operator '%s' is not supported on '%s'.", word, name)
 	}
+	if name == errorCode {
+		n.text, err = p.number()
+		return n, err
+	}
 	n.text, err = p.text()
 	return n, err
 }
@@ -277,9 +290,9 @@ func (p *parser) startsWith() (*node, error) {
 	if err := p.want("("); err != nil {
 		return nil, err
 	}
-	name := p.next()
+	name := p.full(p.next())
 	isTime, err := p.lookup(name)
-	if err == nil && isTime {
+	if err == nil && (isTime || name == errorCode) {
 		err = fmt.Errorf("startswith does not take '%s'.", name)
 	}
 	if err == nil {
@@ -295,24 +308,18 @@ func (p *parser) startsWith() (*node, error) {
 	return &node{op: opStartsWith, property: name, text: text}, p.want(")")
 }
 
-// any reads the rest of signInEventTypes/any(t: t eq 'x' or t eq 'y').
+// any reads the rest of signInEventTypes/any(t: t eq 'x' or t eq 'y'), or of targetResources/any(..).
 func (p *parser) any(name string) (*node, error) {
-	if p.of != signIns || !p.beta || name != eventTypes {
+	targets := name == targets && slices.Contains(p.of.properties, targets+"/id") && p.each == ""
+	if !targets && (p.of != signIns || !p.beta || name != eventTypes) {
 		return nil, p.unknown(name)
 	}
-	if err := p.want("("); err != nil {
+	variable, err := p.variable(name)
+	if err != nil {
 		return nil, err
 	}
-	// The colon may stand alone or with its neighbours; within times it is no delimiter, so the lexer leaves it alone.
-	variable, rest, ok := strings.Cut(p.next(), ":")
-	if !ok {
-		rest, ok = strings.CutPrefix(p.next(), ":")
-	}
-	if !ok || variable == "" {
-		return nil, fmt.Errorf("Syntax error: range variable expected in '%s/any'.", name)
-	}
-	if rest != "" {
-		p.tokens = slices.Insert(p.tokens, 0, rest)
+	if targets {
+		return p.anyTarget(variable)
 	}
 	n := &node{op: opAny}
 	for {

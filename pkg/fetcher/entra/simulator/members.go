@@ -14,6 +14,7 @@ func newAddedRecord(rec Record, stream int) (*addedRecord, error) {
 	if err := json.Unmarshal(rec.Raw, &a.members); err != nil {
 		return nil, err
 	}
+	a.members.raw = rec.Raw
 	a.members.older()
 	for i, u := range rec.Updates {
 		var m members

@@ -91,9 +91,18 @@ func (a *addedRecord) subject(stream int) subject {
 	return &a.members
 }
 
-// textAt returns the text of a member "a/b" of a JSON object, "" if there is none.
+// textAt returns the text of a member "a/b" of a JSON object, "" if there is none: a number's digits, and of a list those of all its
+// entries, with listEnd between them.
 func textAt(raw []byte, path string) string {
 	name, rest, deeper := strings.Cut(path, "/")
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) == nil && list != nil {
+		all := make([]string, len(list))
+		for i, entry := range list {
+			all[i] = textAt(entry, path)
+		}
+		return strings.Join(all, listEnd)
+	}
 	var object map[string]json.RawMessage
 	if json.Unmarshal(raw, &object) != nil {
 		return ""
@@ -102,8 +111,10 @@ func textAt(raw []byte, path string) string {
 		return textAt(object[name], rest)
 	}
 	var text string
-	if json.Unmarshal(bytes.TrimSpace(object[name]), &text) != nil {
-		return ""
+	var number json.Number
+	value := bytes.TrimSpace(object[name])
+	if json.Unmarshal(value, &text) != nil && json.Unmarshal(value, &number) == nil {
+		return number.String()
 	}
 	return text
 }

@@ -189,7 +189,7 @@ func (w *madeWalk) next() (item, bool) {
 // property makes madeWalk the subject of the filter: the record that it stands on.
 func (w *madeWalk) property(name string) string {
 	w.g.traits(&w.traits, w.number, w.at, w.version, true)
-	if w.g.stream > streamAudits {
+	if w.g.stream > streamAudits || deep(name) {
 		return textAt(w.traits.append(nil), name)
 	}
 	return w.traits.property(name)
@@ -228,6 +228,7 @@ type members struct {
 	Category            string   `json:"category"`
 	LoggedByService     string   `json:"loggedByService"`
 	legacyMembers
+	raw         []byte
 	InitiatedBy struct {
 		User struct {
 			ID                string `json:"id"`
@@ -270,6 +271,9 @@ func (m *members) property(name string) string {
 		return m.InitiatedBy.App.AppID
 	case "initiatedBy/app/displayName":
 		return m.InitiatedBy.App.DisplayName
+	}
+	if deep(name) {
+		return textAt(m.raw, name)
 	}
 	return m.legacyProperty(name)
 }

@@ -69,14 +69,14 @@ var (
 
 var (
 	signIns = &collection{path: "auditLogs/signIns", stream: -1, typeName: "microsoft.graph.signIn", time: "createdDateTime", operators: allOperators,
-		properties: []string{"id", "userId", "userPrincipalName", "appId", "appDisplayName", "correlationId", "ipAddress"},
+		properties: []string{"id", "userId", "userPrincipalName", "appId", "appDisplayName", "correlationId", "ipAddress", errorCode},
 		role:       roleAuditLog, premium: true, page: maxPage, maxPage: maxPage}
 	directoryAudits = &collection{path: "auditLogs/directoryAudits", stream: streamAudits, typeName: "microsoft.graph.directoryAudit", time: "activityDateTime",
 		operators: allOperators, properties: auditProperties, role: roleAuditLog, page: maxPage, maxPage: maxPage}
 )
 
 var auditProperties = []string{"id", "correlationId", "activityDisplayName", "category", "loggedByService", "initiatedBy/user/id",
-	"initiatedBy/user/userPrincipalName", "initiatedBy/app/appId", "initiatedBy/app/displayName"}
+	"initiatedBy/user/userPrincipalName", initiatorName, "initiatedBy/app/appId", "initiatedBy/app/displayName", targets + "/id", targets + "/displayName"}
 
 // collections by their path in lower case.
 var collections = map[string]*collection{
