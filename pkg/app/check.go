@@ -190,10 +190,11 @@ func probe(ctx context.Context, block string, sink pipeline.Sink, records []even
 		return "nothing to try", nil
 	}
 	found := map[string]string{
-		"splunk": "HEC takes the token; the index is not tried",
-		"kafka":  "the topics are there; the right to write is not tried",
-		"syslog": "the receiver takes the connection",
-		"file":   "the files can be written",
+		"splunk":  "HEC takes the token; the index is not tried",
+		"kafka":   "the topics are there; the right to write is not tried",
+		"syslog":  "the receiver takes the connection",
+		"elastic": "the cluster takes the credentials; the right to write is not tried",
+		"file":    "the files can be written",
 	}[block]
 	return found, prober.Probe(ctx, records)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/sink/elastic"
 	"github.com/logferry/logferry/pkg/sink/file"
 	"github.com/logferry/logferry/pkg/sink/kafka"
 	"github.com/logferry/logferry/pkg/sink/splunk"
@@ -108,6 +109,8 @@ func (a *App) sink(s config.Sink, schema event.Schema, truncated func(event.Stre
 		return kafka.New(*s.Kafka, kafka.Options{Schema: schema})
 	case "syslog":
 		return syslog.New(*s.Syslog, syslog.Options{OnTruncate: truncated})
+	case "elastic":
+		return elastic.New(*s.Elastic, schema, elastic.Options{})
 	case "file":
 		return file.New(*s.File)
 	case "stdout":

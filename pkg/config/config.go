@@ -12,6 +12,7 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/field"
+	"github.com/logferry/logferry/pkg/sink/elastic"
 	"github.com/logferry/logferry/pkg/sink/file"
 	"github.com/logferry/logferry/pkg/sink/kafka"
 	"github.com/logferry/logferry/pkg/sink/splunk"
@@ -49,17 +50,18 @@ type Entra struct {
 
 // Sink is one receiver: exactly one of the blocks below schema and streams.
 type Sink struct {
-	Name     string         `yaml:"name"`
-	Schema   Schema         `yaml:"schema,omitempty"`    // default ecs
-	Streams  []string       `yaml:"streams,omitempty"`   // patterns; default all
-	WhenFull string         `yaml:"when_full,omitempty"` // of the journal: wait (default) | skip_oldest
-	Paused   bool           `yaml:"paused,omitempty"`
-	Was      string         `yaml:"was,omitempty"` // the name that it had before
-	Splunk   *splunk.Config `yaml:"splunk,omitempty"`
-	Kafka    *kafka.Config  `yaml:"kafka,omitempty"`
-	Syslog   *syslog.Config `yaml:"syslog,omitempty"`
-	File     *file.Config   `yaml:"file,omitempty"`
-	Stdout   *file.Stdout   `yaml:"stdout,omitempty"` // has no settings: {}
+	Name     string          `yaml:"name"`
+	Schema   Schema          `yaml:"schema,omitempty"`    // default ecs
+	Streams  []string        `yaml:"streams,omitempty"`   // patterns; default all
+	WhenFull string          `yaml:"when_full,omitempty"` // of the journal: wait (default) | skip_oldest
+	Paused   bool            `yaml:"paused,omitempty"`
+	Was      string          `yaml:"was,omitempty"` // the name that it had before
+	Splunk   *splunk.Config  `yaml:"splunk,omitempty"`
+	Kafka    *kafka.Config   `yaml:"kafka,omitempty"`
+	Syslog   *syslog.Config  `yaml:"syslog,omitempty"`
+	Elastic  *elastic.Config `yaml:"elastic,omitempty"`
+	File     *file.Config    `yaml:"file,omitempty"`
+	Stdout   *file.Stdout    `yaml:"stdout,omitempty"` // has no settings: {}
 }
 
 // Schema is a schema's name with its options, written as a name alone or as {name: ecs, option: value}.
@@ -199,7 +201,7 @@ func (s Sink) blocks() []string {
 	for _, b := range []struct {
 		name string
 		set  bool
-	}{{"splunk", s.Splunk != nil}, {"kafka", s.Kafka != nil}, {"syslog", s.Syslog != nil}, {"file", s.File != nil}, {"stdout", s.Stdout != nil}} {
+	}{{"splunk", s.Splunk != nil}, {"kafka", s.Kafka != nil}, {"syslog", s.Syslog != nil}, {"elastic", s.Elastic != nil}, {"file", s.File != nil}, {"stdout", s.Stdout != nil}} {
 		if b.set {
 			names = append(names, b.name)
 		}
@@ -211,7 +213,7 @@ func (s Sink) validate(schemas Schemas) []error {
 	var faults []error
 	switch blocks := s.blocks(); len(blocks) {
 	case 0:
-		faults = append(faults, field.Errorf("", "says not where to send: add one of splunk, kafka, syslog, file, stdout"))
+		faults = append(faults, field.Errorf("", "says not where to send: add one of splunk, kafka, syslog, elastic, file, stdout"))
 	case 1:
 	default:
 		faults = append(faults, field.Errorf("", "has %s: exactly one receiver each, make them sinks of their own", strings.Join(blocks, " and ")))
@@ -225,6 +227,9 @@ func (s Sink) validate(schemas Schemas) []error {
 	if s.Syslog != nil {
 		faults = append(faults, field.In("syslog", s.Syslog.Validate()))
 	}
+	if s.Elastic != nil {
+		faults = append(faults, field.In("elastic", s.Elastic.Validate()))
+	}
 	if s.File != nil {
 		faults = append(faults, field.In("file", s.File.Validate()))
 	}
@@ -236,6 +241,8 @@ func (s Sink) validate(schemas Schemas) []error {
 	}
 	if _, err := schemas.Schema(s.SchemaName(), s.Schema.Options); err != nil {
 		faults = append(faults, field.Errorf("schema", "%v", err))
+	} else if s.Elastic != nil {
+		faults = append(faults, field.In("schema", s.Elastic.CheckSchema(s.SchemaName())))
 	}
 	for i, p := range s.Streams {
 		if names, err := entra.Streams([]string{p}); err != nil || len(names) == 0 {
