@@ -41,8 +41,9 @@ func TestEveryStreamOnce(t *testing.T) {
 		began := time.Now()
 		w := newWorld(t, simulator.Options{
 			Seed: 4, Budget: simulator.Budget{Requests: 5, Per: 10 * time.Second}, RiskBudget: simulator.Budget{Requests: 1, Per: time.Second},
-			Generate: everyStream(0.05, began.Add(-3*time.Hour), began, simulator.Updates{Share: 0.3, After: time.Hour}),
-		}, "start: 4h\nreread: []\nstreams: ['*']", "out")
+			// All have changed by now: what moves during the run is for the next one.
+			Generate: everyStream(0.05, began.Add(-4*time.Hour), began.Add(-time.Hour), simulator.Updates{Share: 0.3, After: time.Hour}),
+		}, "start: 5h\nreread: []\nstreams: ['*']", "out")
 		w.sinks["out"].keep = true
 		a, err := w.open("out")
 		if err != nil {

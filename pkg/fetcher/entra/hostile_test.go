@@ -209,7 +209,7 @@ func TestHostileServer(t *testing.T) {
 				}
 				began := time.Now()
 				var err error
-				if used, most := allocated(func() { _, _, err = all(t.Context(), f, auditSlice()) })/mib, max(c.most, 8); used > most {
+				if used, most := allocated(func() { _, _, err = all(t.Context(), f, auditSlice()) })/mib, max(c.most, 16); used > most {
 					t.Errorf("%d MiB were asked for, want at most %d", used, most)
 				}
 				if took := time.Since(began); took > 30*time.Second {
