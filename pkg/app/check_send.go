@@ -69,6 +69,8 @@ func where(s config.Sink, rec *event.Record) string {
 		return "in the topic " + fill(s.Kafka.Topic) + " of " + strings.Join(s.Kafka.Brokers, ",")
 	case "syslog":
 		return "in the log of the receiver at " + s.Syslog.Address
+	case "elastic":
+		return "in " + fill(s.Elastic.Target()) + " of the cluster"
 	case "file":
 		return "in the file " + fill(s.File.Path)
 	}

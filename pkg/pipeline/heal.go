@@ -114,7 +114,7 @@ func (h *healing) minute(ctx context.Context, s event.Slice, start time.Time, ro
 // add journals rows whose minute is remembered as any reader does: the seen set tells once more what is new.
 func (h *healing) add(ctx context.Context, s event.Slice, rows []event.Record) error {
 	for part := range slices.Chunk(rows, healedBatch) {
-		n, err := h.append(ctx, event.PageCommit{Slice: s, Records: part, DropUpdates: h.Time.Updates == "drop"})
+		n, err := h.append(ctx, event.PageCommit{Slice: s, Records: part, DropUpdates: h.Time.Updates == "drop" && !h.move, Moving: h.move})
 		if err != nil {
 			return err
 		}

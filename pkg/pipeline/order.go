@@ -42,6 +42,7 @@ type target struct {
 	name string    // contoso/audits
 	from time.Time // whole minutes
 	to   time.Time
+	move bool  // a record that changes comes back with a later time
 	err  error // of the sign-in: nothing can be read, which is no reason to leave out other tenants
 }
 
@@ -68,7 +69,7 @@ func (p *Pipeline) targets(ctx context.Context, s Stretch) ([]target, error) {
 			return nil, ctx.Err()
 		}
 		for _, stream := range wanted {
-			t := target{source: src, key: event.StreamKey{Cloud: src.Cloud, Tenant: tid, Stream: stream}, name: src.Name + "/" + stream, err: err}
+			t := target{source: src, key: event.StreamKey{Cloud: src.Cloud, Tenant: tid, Stream: stream}, name: src.Name + "/" + stream, move: src.Moves != nil && src.Moves(stream), err: err}
 			if err := t.resolve(from, to); err != nil {
 				return nil, err
 			}

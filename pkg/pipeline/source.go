@@ -65,6 +65,7 @@ func (s *source) run(ctx context.Context) {
 	if !known {
 		s.open(tid, time.Since(began))
 	}
+	s.refilter()
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	for ctx.Err() == nil {
@@ -122,25 +123,35 @@ func (s *source) open(tid string, ago time.Duration) {
 	for _, name := range s.Streams {
 		key := event.StreamKey{Cloud: s.Cloud, Tenant: tid, Stream: name}
 		st := &stream{key: key, faulty: map[string]*trouble{}, told: told{}, moved: time.Now()}
-		cfg := s.Time
+		if st.moves = s.Moves != nil && s.Moves(name); s.Filter != nil {
+			st.filter = s.Filter(name)
+		}
+		cfg, cursors := s.timing(name), s.p.o.Journal.Cursors(key)
 		if cfg.Start.At.IsZero() {
 			cfg.Start.Age += ago
 		}
-		if s.Retention != nil {
-			cfg.Retention = s.Retention(name)
-		}
-		if s.Page != nil {
-			cfg.Page = s.Page(name)
-		}
-		st.moves = s.Moves != nil && s.Moves(name)
-		cfg.Start = s.refilter(st, cfg.Start, now)
-		st.line = timeline.New(name, cfg, now, s.p.o.Journal.Cursors(key), s.p.o.Journal.Marks(key), s.p.o.Lost(key))
+		st.line = timeline.New(name, cfg, now, cursors, s.p.o.Journal.Marks(key), s.p.o.Lost(key))
 		if s.once {
 			st.line.Drain()
+		}
+		if len(cursors) == 0 {
+			s.saveNew(st, nil)
 		}
 		s.save(st)
 		s.streams = append(s.streams, st)
 	}
+}
+
+// timing is the configuration of a stream's time line.
+func (s *source) timing(stream string) timeline.Config {
+	cfg := s.Time
+	if s.Retention != nil {
+		cfg.Retention = s.Retention(stream)
+	}
+	if s.Page != nil {
+		cfg.Page = s.Page(stream)
+	}
+	return cfg
 }
 
 // save hands over what the line has made or set itself, and reports what it has to say.

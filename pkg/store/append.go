@@ -159,6 +159,7 @@ func (t *txn) classify(page *seenPage, c *event.PageCommit) event.PageCounts {
 			if moved[idHash(r.ID)] {
 				known = classUpdated
 			}
+			moved[idHash(r.ID)] = true // it may come a second time in this page
 		}
 		switch known {
 		case classSeen:

@@ -38,9 +38,15 @@ func TestMovedRecord(t *testing.T) {
 	step(false, rec("b", at(1), 1), event.PageCounts{New: 1, Seen: 1}, "b")
 	step(false, rec("b", at(9), 2), event.PageCounts{New: 1, Seen: 1}, "b") // of other streams the minute is part of what is the same
 
+	c := page(keyA, rec("twice", at(70), 1), rec("twice", at(71), 2))
+	c.Moving = true
+	if res := mustAppend(t, s, c); ids(res.Batch) != "twice twice*" || res.New != 1 || res.Updated != 1 {
+		t.Errorf("%+v %q: twice in a page", res.PageCounts, ids(res.Batch))
+	}
+
 	// Every reader is past all of it but b of minute 120.
 	step(true, rec("b", at(120), 3), event.PageCounts{Updated: 1, Seen: 1}, "b*")
-	c := page(keyA, rec("c", at(130), 1))
+	c = page(keyA, rec("c", at(130), 1))
 	c.Floor = at(100)
 	mustAppend(t, s, c)
 	c = page(keyA, rec("a", at(140), 4), rec("b", at(140), 4))

@@ -191,3 +191,29 @@ func TestARereaderAheadOfTheClockGoesBackToItsAge(t *testing.T) {
 		t.Error("what comes again is not marked uncertain")
 	}
 }
+
+// TestPauseByAWrongClock: while the clock is ahead for a moment a reader fails and rests. When it is right again, so is the pause.
+func TestPauseByAWrongClock(t *testing.T) {
+	for name, fails := range map[string]func(l *Line, wrong time.Time){
+		"the stream": func(l *Line, wrong time.Time) {
+			job, _ := l.Take(epoch, event.ClassLive)
+			l.Fail(job, wrong, time.Minute, false)
+			l.Pause(wrong, 2*time.Minute)
+		},
+		"a reader": func(l *Line, wrong time.Time) { l.Fail(next(t, l, epoch, Backfill), wrong, time.Second, false) },
+	} {
+		l := New("audits", config(10*time.Hour), epoch, nil, nil, time.Time{})
+		l.Unsaved()
+		fails(l, epoch.Add(90*24*time.Hour))
+		kinds := map[string]int{}
+		for now := epoch; now.Before(epoch.Add(24 * time.Hour)); now = now.Add(time.Minute) {
+			for job, ok := take(l, now); ok; job, ok = take(l, now) {
+				kinds[job.reader.kind]++
+				l.Apply(l.Finish(job, now, now), now, Outcome{Pages: 1})
+			}
+		}
+		if kinds[Backfill] == 0 || kinds[Live] < 1000 || kinds[Reread] == 0 {
+			t.Errorf("%s failed while the clock was wrong: in the day after it was read %v times", name, kinds)
+		}
+	}
+}

@@ -90,6 +90,7 @@ type Line struct {
 	draining bool      // run --once: re-readers read what is older than their age at edge, however short
 	edge     time.Time // the service's time of the first poll since Drain; zero before it
 	pausedTo time.Time
+	looked   time.Time // what time it was at the last look at the readers
 	numbers  uint64    // of the last job
 	purged   time.Time // the state may have forgotten the ids of what is older
 	good     time.Time // when a slice was read last
@@ -155,6 +156,7 @@ func (l *Line) Notes() []string {
 // Fail ends a job without success: its slice stays open and is read again, not before pause is over. smaller says that a
 // smaller slice may help: it is halved, at the floor the page size is. The result tells whether that was possible.
 func (l *Line) Fail(job Job, now time.Time, pause time.Duration, smaller bool) bool {
+	l.hurry(now)
 	r := job.reader
 	r.land(job.flight)
 	r.next, r.failing = now.Add(pause), true
@@ -192,7 +194,10 @@ func (l *Line) Hasten(job Job, now time.Time, d time.Duration) {
 
 // Pause keeps every reader of the line but live from being asked for d: the stream itself is not to be had, and live, which has a
 // pause of its own, finds out when it is again.
-func (l *Line) Pause(now time.Time, d time.Duration) { l.pausedTo = now.Add(d) }
+func (l *Line) Pause(now time.Time, d time.Duration) {
+	l.hurry(now)
+	l.pausedTo = now.Add(d)
+}
 
 // Repair reads a stretch again, marked uncertain, because the journal has lost what had been read there.
 func (l *Line) Repair(from, to, now time.Time) {

@@ -8,6 +8,7 @@ import (
 
 // check brings the readers in line with the service's clock before one is chosen.
 func (l *Line) check(now time.Time) {
+	l.hurry(now)
 	for _, r := range l.readers {
 		if !r.busy() {
 			l.setBack(r, now)
@@ -27,6 +28,26 @@ func (l *Line) check(now time.Time) {
 		}
 	}
 	l.endOver()
+}
+
+// hurry shortens pauses by as much as the clock has gone back since the last look: they were meant to last for so long, not until a
+// time that may be years away.
+func (l *Line) hurry(now time.Time) {
+	back := now.Sub(l.looked)
+	if l.looked = now; back > -clockSlack {
+		return
+	}
+	shift := func(t *time.Time) {
+		if !t.IsZero() {
+			*t = t.Add(back)
+		}
+	}
+	shift(&l.pausedTo)
+	shift(&l.good)
+	for _, r := range l.readers {
+		shift(&r.next)
+		shift(&r.stuck)
+	}
 }
 
 // setBack moves a reader back that has got further than the service's clock allows: the clock was ahead for a while, and what

@@ -136,6 +136,12 @@ func (c Config) checkAuth() []error {
 	return nil
 }
 
+// Target is the data stream or index, with its placeholders.
+func (c Config) Target() string {
+	c = c.withDefaults()
+	return c.DataStream + c.Index
+}
+
 // CheckSchema tells whether events in the schema of that name can be stored. Documents of a data stream need a member @timestamp.
 func (c Config) CheckSchema(name string) error {
 	if c.withDefaults().DataStream != "" && name != "ecs" {

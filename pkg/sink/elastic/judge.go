@@ -48,7 +48,7 @@ func (j judge) bulk(body []byte) error {
 			r.Skip()
 		case "items":
 			if at, ok := j.items(&r, &v); !ok {
-				return j.doubt(fmt.Sprintf("item %d is not that of the event sent there", at))
+				return j.doubt(fmt.Sprintf("item %d is not that of the event sent there (an ingest pipeline must not change _id)", at))
 			}
 		default:
 			r.Skip()
@@ -116,6 +116,10 @@ func (j judge) item(it *item) error {
 	case string(it.failureStore) == "used":
 		err := errors.New("the event was put into the failure store of the data stream, where no search finds it: look there for the reason")
 		return fault.Refuse(err, "")
+	case it.status == http.StatusOK && !it.failed:
+		// create answers 201. Success without that is what an ingest pipeline makes of an event that it drops.
+		err := errors.New("the cluster stored nothing and called it a success: an ingest pipeline of the index has dropped the event")
+		return fault.Refuse(err, "")
 	case it.status == http.StatusOK || it.status == http.StatusCreated:
 		if it.failed {
 			return errors.New(j.say(it.status, it.kind, it.reason) + ": the success and the error contradict each other")
@@ -162,6 +166,7 @@ var reasons = []struct{ kind, part, hint string }{
 	{"illegal_argument_exception", "no write index is defined", "the alias needs a write index"},
 	{"illegal_argument_exception", "no matching index template", missingHint},
 	{"illegal_argument_exception", "pipeline with id [", "the index names an ingest pipeline that is missing: create it, or change index.default_pipeline or index.final_pipeline"},
+	{"illegal_argument_exception", "Number of documents in the index", "a shard is full: roll the data stream or index over"},
 	{"illegal_argument_exception", "explicit index in bulk is not allowed", "set rest.action.multi.allow_explicit_index to true"},
 	{"validation_exception", "shards open", "the cluster has as many shards as it may have: delete old indices, or raise cluster.max_shards_per_node"},
 }

@@ -45,7 +45,8 @@ func failure(status int, kind, reason string) string {
 func TestJudgeItems(t *testing.T) {
 	for _, c := range []struct{ name, members, want string }{
 		{"created", `"result":"created","status":201`, "accepted"},
-		{"ok", `"status":200`, "accepted"},
+		{"dropped by a pipeline", `"result":"noop","status":200`, "poison"},
+		{"shard full", failure(400, "illegal_argument_exception", "Number of documents in the index can't exceed [2147483519]"), "blocked"},
 		{"no error", `"status":201,"error":null`, "accepted"},
 		{"known since", `"status":201,"failure_store":"not_applicable_or_unknown"`, "accepted"},
 		{"there already", failure(409, "version_conflict_engine_exception", "document already exists"), "accepted"},

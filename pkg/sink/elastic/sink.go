@@ -54,7 +54,7 @@ func New(cfg Config, schema event.Schema, o Options) (*Sink, error) {
 		return nil, fmt.Errorf("validate elastic sink: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	to, err := newTarget(cfg.DataStream + cfg.Index)
+	to, err := newTarget(cfg.Target())
 	if err != nil {
 		return nil, err
 	}
