@@ -42,7 +42,7 @@ func exitCode(err error) int {
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "logferry",
-		Short:         "Carries Microsoft Entra ID sign-in and audit records to Splunk, Kafka or syslog, completely",
+		Short:         "Carries Microsoft Entra ID sign-in and audit records to Splunk, Elasticsearch, Kafka or syslog, completely",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
