@@ -170,17 +170,17 @@ func checkMarks(t *testing.T, a *api, told []Request) {
 	}
 }
 
-// TestLicenceFlickers: a licensed tenant whose requests are refused nine times out of ten is read on, page by page, in its
+// TestLicenceFlickers: a licensed tenant whose requests are refused four times out of five is read on, page by page, in its
 // turn, and is never called blocked.
 func TestLicenceFlickers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		a := &api{serve: func(r *http.Request) (*http.Response, error) {
-			if n++; n%10 != 1 {
+			if n++; n%5 != 1 {
 				return respond(403, nil, graphBody("Authentication_RequestFromNonPremiumTenantOrB2CTenant", "no premium license")), nil
 			}
 			next := ""
-			if n < 40 {
+			if n < 20 {
 				next = fmt.Sprintf("https://graph.microsoft.com/v1.0/x?$skiptoken=%d", n)
 			}
 			return respond(200, nil, auditPage(n, 1, next)), nil

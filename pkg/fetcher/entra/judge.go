@@ -125,7 +125,8 @@ func (rd *reader) badRequest(said graphError, base error, block blocker) error {
 	switch {
 	case said.has("Resource not found for the segment"):
 		return explain(CauseCloud, block(KindAccess, "%s is not in this cloud (%s): remove the stream", rd.row.Name, rd.f.place.name))
-	case said.has("Invalid filter clause") && rd.isOld() && rd.f.cfg.Filters[rd.row.Name] == "":
+	case said.has("Invalid filter clause") && rd.isOld() && (rd.f.cfg.Filters[rd.row.Name] == "" || rd.f.licences.everRead(rd.row.Name)):
+		// A filter of the operator's own that has given a page is sound.
 		return rd.fail(KindTooOld, fmt.Errorf("the service does not go back to %s: %w", rd.slice.From.UTC().Format(time.RFC3339), base))
 	case said.has("Invalid filter clause"), said.has("Could not find a property"):
 		if rd.f.cfg.Filters[rd.row.Name] != "" {
@@ -145,6 +146,8 @@ func (rd *reader) isOld() bool {
 func (rd *reader) unauthorized(said graphError, block blocker) error {
 	const refused = "a fresh access token was refused"
 	switch {
+	case said.isUnprovisioned():
+		return explain(CauseLicence, rd.unlicensed(said, http.StatusUnauthorized, block))
 	case said.has("audience"):
 		return explain(CauseAudience, block(KindAccess, refused+": it is for another service: check that cloud, login_url and graph_url belong together"))
 	case said.has("lifetime"), said.has("not yet valid"), said.has("token is expired"), said.has("token has expired"):
@@ -156,13 +159,13 @@ func (rd *reader) unauthorized(said graphError, block blocker) error {
 // forbidden judges a 403: no licence, or no permission.
 func (rd *reader) forbidden(said graphError, token auth.Token, block blocker) error {
 	switch {
-	case said.has("Authentication_RequestFromNonPremiumTenantOrB2CTenant"), said.has("premium license"):
-		return explain(CauseLicence, rd.unlicensed(said, block))
+	case said.isLicence():
+		return explain(CauseLicence, rd.unlicensed(said, http.StatusForbidden, block))
 	case said.has("EU region"), said.has("European Union"):
 		return explain(CauseRegion, block(KindAccess, "%s: the service refuses apps in this region (EU): use api: graph, or sign in as a user", rd.row.Name))
 	}
-	// The next try is to see what was granted meanwhile, which this token never tells.
-	rd.f.source.Discard(token)
+	// The next try is to see what was granted meanwhile, which this token never tells. For the other streams it stays good.
+	rd.f.source.Renew(token)
 	if token.Delegated() {
 		return explain(CauseRole, block(KindAccess, "the user who signed in may not read %s and lacks a directory role, as a rule: assign %s, and consent to the delegated permissions %s%s",
 			rd.row.Name, rd.row.directoryRole(), rd.row.Permission, ask(CauseRole)))
@@ -179,12 +182,12 @@ func (rd *reader) forbidden(said graphError, token auth.Token, block blocker) er
 }
 
 // unlicensed judges a refusal for want of a licence: it passes on tenants that have it.
-func (rd *reader) unlicensed(said graphError, block blocker) error {
+func (rd *reader) unlicensed(said graphError, status int, block blocker) error {
 	if rd.f.licences.refuse(rd.row.Name, time.Now()) {
 		return block(KindLicence, "%s needs a licence that the tenant does not have: %s%s", rd.row.Name, rd.row.Licence, ask(CauseLicence))
 	}
 	return rd.fail(KindLicence, fmt.Errorf("%s needs a licence, says Graph, which it has said of licensed tenants, too: it is asked again; the licence is %s%s: http status %d: %s",
-		rd.row.Name, rd.row.Licence, ask(CauseLicence), http.StatusForbidden, said))
+		rd.row.Name, rd.row.Licence, ask(CauseLicence), status, said))
 }
 
 // graphError is the error in a reply's body: {"error": {"code": "..", "message": ".."}}. Both members may be empty or null.
@@ -235,6 +238,14 @@ func (e graphError) String() string {
 func (e graphError) has(text string) bool {
 	return strings.Contains(strings.ToLower(e.Code+" "+e.Message), strings.ToLower(text))
 }
+
+// isLicence tells whether a 403 is for want of a licence: of Entra's reports, of risks, or of Defender.
+func (e graphError) isLicence() bool {
+	return e.has("Authentication_RequestFromNonPremiumTenantOrB2CTenant") || e.has("premium license") || e.has("not licensed for this feature") || e.isUnprovisioned()
+}
+
+// isUnprovisioned tells whether the tenant has no Defender product, which is also said with a 401: the token is not to blame.
+func (e graphError) isUnprovisioned() bool { return e.has("Account is not provisioned") }
 
 // isPageToken tells whether the service no longer knows the $skiptoken. "Token" in the last text is that one, not the access token.
 func (e graphError) isPageToken() bool {

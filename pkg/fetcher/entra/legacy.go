@@ -128,7 +128,7 @@ func legacyRefused(rd *reader, got reply, token auth.Token) error {
 	}
 	switch {
 	case got.status == http.StatusForbidden && !said.has("premium"):
-		rd.f.source.Discard(token) // the next try is to see what was granted meanwhile
+		rd.f.source.Renew(token) // the next try is to see what was granted meanwhile
 		return because(CausePermission, legacyForbidden(rd.row))
 	case got.status == http.StatusNotFound, got.status == http.StatusGone:
 		return because(CauseAddress, fmt.Sprintf("%s does not exist at %s: Azure AD Graph is retired, write api: graph; or check graph_url", rd.row.Path, rd.f.place.graph.Host))

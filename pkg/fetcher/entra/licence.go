@@ -10,7 +10,7 @@ import (
 const (
 	licenceDoubt = 15 * time.Minute // for which a stream must be refused before it counts as unlicensed
 	licenceLeast = 10               // refusals in a row that it takes as well
-	licenceTries = 20               // requests for one page of a stream that was read within licenceDoubt
+	licenceTries = 12               // requests for one page of a stream that was read within licenceDoubt
 )
 
 // licences remembers how the streams' licences fare.
@@ -49,6 +49,13 @@ func (l *licences) proved(stream string, now time.Time) bool {
 	defer l.mu.Unlock()
 	s := l.find(stream)
 	return !s.read.IsZero() && now.Sub(s.read) < licenceDoubt
+}
+
+// everRead tells whether a page of the stream has come since the process began: its filter, which stays the same as long, is sound.
+func (l *licences) everRead(stream string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.find(stream).read.IsZero()
 }
 
 func (l *licences) find(stream string) *licence {

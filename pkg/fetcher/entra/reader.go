@@ -29,6 +29,7 @@ type reader struct {
 	row    Stream
 	slice  event.Slice
 	page   int         // that is being read, from 1
+	tries  int         // that the page takes, from 1: see licences
 	rows   int         // of the pages so far
 	next   string      // @odata.nextLink of the page that was read last
 	memory *pageMemory // of the page that was read last, until drop
@@ -46,9 +47,10 @@ func (rd *reader) drop() {
 // is must not keep quiet streams waiting.
 const inOneGo = 10
 
-// rank lets a slice that was begun go on before others like it: its records are there soonest when it is read in one go.
+// rank lets a slice that was begun go on before others like it: its records are there soonest when it is read in one go. A page
+// that was refused waits like any other: it may be refused for days.
 func (rd *reader) rank() time.Duration {
-	if rd.page > 1 && rd.page <= inOneGo {
+	if rd.page > 1 && rd.page <= inOneGo && rd.tries <= 1 {
 		return rd.slice.Rank + 1
 	}
 	return rd.slice.Rank
@@ -74,14 +76,14 @@ type reply struct {
 // token; and if the licence is said to be missing of a stream that was read just now.
 func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
 	renewed := false
-	for tries := 1; ; {
+	for rd.tries = 1; ; {
 		token, waited, err := rd.turn(ctx)
 		if err != nil {
 			return event.Page{}, err
 		}
 		told := Request{Stream: rd.row.Name, Reader: rd.slice.Reader, Page: rd.page, Method: http.MethodGet, Waited: waited, ClientRequestID: newGUID()}
 		got, err := rd.get(ctx, link, token, &told)
-		if err == nil && got.status == http.StatusUnauthorized && !renewed {
+		if err == nil && got.status == http.StatusUnauthorized && !renewed && !parseError(got.body).isUnprovisioned() {
 			told.Err = errors.New("the access token was refused: getting a new one")
 			rd.f.observe(told)
 			rd.f.source.Discard(token)
@@ -95,10 +97,10 @@ func (rd *reader) read(ctx context.Context, link string) (event.Page, error) {
 		}
 		told.Rows, told.Err = len(page.Records), err
 		rd.f.observe(told)
-		if KindOf(err) != KindLicence || tries >= licenceTries || !rd.f.licences.proved(rd.row.Name, time.Now()) {
+		if KindOf(err) != KindLicence || rd.tries >= licenceTries || !rd.f.licences.proved(rd.row.Name, time.Now()) {
 			return page, err
 		}
-		tries++
+		rd.tries++
 	}
 }
 

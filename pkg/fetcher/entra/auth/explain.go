@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/oauth2"
 
@@ -200,7 +199,7 @@ func (e endpoint) explain(ctx context.Context, err error, form url.Values, publi
 		r.number = m[1]
 	}
 	r.error = fmt.Errorf("sign in as app %s: %s: http status %d: %s", e.app, clean(refused.ErrorCode), status, said)
-	if after, ok := fault.RetryAfter(refused.Response.Header, time.Now()); ok && (status == http.StatusTooManyRequests || status >= 500) {
+	if after, ok := e.pause(refused.Response); ok {
 		return fault.After(after, r)
 	}
 	if status >= 300 && status < 400 {

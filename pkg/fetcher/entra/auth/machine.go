@@ -108,7 +108,7 @@ func near(host string) bool {
 // refusal judges a status that is not 200. Source: the page above, error handling.
 func (m *machine) refusal(resp *http.Response, said string) error {
 	base := fmt.Errorf("sign in: managed_identity: http status %d: %s", resp.StatusCode, said)
-	if after, ok := fault.RetryAfter(resp.Header, time.Now()); ok && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500) {
+	if after, ok := m.o.pause(resp); ok {
 		return fault.After(after, base)
 	}
 	switch status := resp.StatusCode; {

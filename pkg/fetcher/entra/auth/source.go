@@ -18,6 +18,8 @@ const (
 	lookEvery = 20 * time.Second
 	// A replacement that has failed is tried again after these, while the present token is good.
 	retrySoon, retryLater = 30 * time.Second, 5 * time.Minute
+	// longestBusy bounds the pause that an endpoint asks for. A wrong date in it would keep everything out for a day.
+	longestBusy = 10 * time.Minute
 )
 
 // Token is an access token with what its claims tell about it.
@@ -26,7 +28,7 @@ type Token struct {
 	Expiry time.Time // zero: the endpoint did not say
 	Claims Claims
 
-	renew time.Time // when to get the next one; zero: only after a Discard
+	renew time.Time // when to get the next one; zero: only after a Discard or Renew
 }
 
 // String keeps the token out of logs.
@@ -49,6 +51,15 @@ type Options struct {
 	Now      func() time.Time // the service's clock, for the times in assertions; default time.Now
 	Warn     func(error)      // told of what the operator should know while sign-in still works, once a day; nil: nobody
 	Prompt   func(Prompt)     // tells a person where to sign in; nil: there is nobody, so a device code is not asked for
+}
+
+// pause is how long a reply asks to be left alone, and whether it does.
+func (o Options) pause(resp *http.Response) (time.Duration, bool) {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
+		return 0, false
+	}
+	after, ok := fault.RetryAfter(resp.Header, o.Now())
+	return min(after, longestBusy), ok
 }
 
 // Prompt asks a person to sign in.
@@ -190,10 +201,15 @@ func (s *Source) next(ctx context.Context, old Token) (Token, error) {
 		}
 		return got, nil
 	}
-	s.retry = time.Now().Add(retrySoon)
+	now = time.Now()
+	s.retry = now.Add(retrySoon)
+	// Asking may have taken long, where a person is asked as long as a code is good: the token has ended by then, or was discarded.
+	if old, _ = s.present.get(now); !old.good(now) {
+		return Token{}, err
+	}
 	if ctx.Err() == nil {
 		if fault.Of(err) == fault.Blocked {
-			s.retry = time.Now().Add(retryLater)
+			s.retry = now.Add(retryLater)
 		}
 		s.standing.trouble(fmt.Errorf("the present access token is used until %s, the next one cannot be had: %w", old.Expiry.UTC().Format(time.RFC3339), err))
 	}
@@ -251,6 +267,10 @@ func (s *Source) try(ctx context.Context, p *proof) (Token, error) {
 
 // Discard forgets t because the API has refused it. If another goroutine has replaced it already, nothing happens.
 func (s *Source) Discard(t Token) { s.present.forget(t) }
+
+// Renew has the next Token try for another one, because t may lack what was granted since. It is used on while there is none. If
+// another goroutine has replaced it already, nothing happens.
+func (s *Source) Renew(t Token) { s.present.renew(t, time.Now()) }
 
 // Standing tells how the credential is doing.
 func (s *Source) Standing() Standing { return s.standing.get() }

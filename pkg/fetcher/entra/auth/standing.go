@@ -147,6 +147,15 @@ func (p *present) looked(now time.Time) {
 	}
 }
 
+// renew has t replaced at the next look, which is due.
+func (p *present) renew(t Token, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.token.Access == t.Access {
+		p.token.renew, p.due = now, now
+	}
+}
+
 func (p *present) forget(t Token) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
