@@ -62,7 +62,7 @@ func FetchFields() []FetchField {
 		{string(filter.AppName), "sign-ins: the application's display name"},
 		{string(filter.Status), "success or failure"},
 		{string(filter.Category), "audits: the category, such as UserManagement"},
-		{string(filter.Activity), "audits: the activity, such as 'Add user'; 'Add*' begins, '*user*' contains"},
+		{string(filter.Activity), "audits: the activity, such as 'Add user'; 'Add*' begins, '*user' ends, '*user*' contains"},
 		{string(filter.ActivityType), "audits: the kind of object acted on, such as User"},
 		{string(filter.Initiator), "audits: who did it: object or app id, user principal name, or display name"},
 		{string(filter.Target), "audits: whom it was done to, in the same forms"},
@@ -86,7 +86,7 @@ type fetching struct {
 
 	since, until time.Time // until is zero for no end
 	left         int       // records that may still be printed
-	far          string    // how far it came, for whoever interrupts it
+	far          string    // how far it came, with a comma before it, for whoever interrupts it
 	saved        string    // file of the page that came last
 }
 

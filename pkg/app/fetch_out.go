@@ -60,6 +60,15 @@ func (r *records) flush() error {
 	return closed(r.w.Flush())
 }
 
+// last writes out what is left after err has ended the reading. A fault of this machine is told first: whoever has enough has
+// to have it all.
+func (r *records) last(err error) error {
+	if flushed := r.flush(); isLocal(flushed) {
+		return flushed
+	}
+	return err
+}
+
 // closed judges a failed write: head and its like close their end when they have enough.
 func closed(err error) error {
 	switch {

@@ -38,6 +38,8 @@ type Manifest struct {
 // pageFolder saves pages as they were received.
 type pageFolder struct {
 	dir    string
+	old    []SavedPage    // of an earlier run, to be removed when there is a new one
+	begun  bool           // there is a new page, and those of an earlier run are gone
 	counts map[string]int // by stream
 	saved  Manifest
 	err    error // the first one
@@ -45,7 +47,8 @@ type pageFolder struct {
 
 var pageName = regexp.MustCompile(`^(audit|SigninActivities|[a-z_]+(\.[a-z_]+)?)[0-9]+\.json$`)
 
-// newPageFolder makes the folder, or takes one that holds no pages. With force those of an earlier run make room.
+// newPageFolder makes the folder, or takes one that holds no pages. With force those of an earlier run make room, as soon as there is
+// one to take their place.
 func newPageFolder(dir string, force bool) (*pageFolder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("%w: --save-pages: %w", ErrUsage, err)
@@ -60,11 +63,11 @@ func newPageFolder(dir string, force bool) (*pageFolder, error) {
 		}
 	}
 	p := &pageFolder{dir: dir, counts: map[string]int{}}
-	return p, p.makeRoom()
+	return p, p.readOld()
 }
 
-// makeRoom removes the pages that the manifest of an earlier run lists: beside new ones they would be read as theirs.
-func (p *pageFolder) makeRoom() error {
+// readOld reads which pages the manifest of an earlier run lists.
+func (p *pageFolder) readOld() error {
 	text, err := os.ReadFile(filepath.Join(p.dir, manifestName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -76,7 +79,13 @@ func (p *pageFolder) makeRoom() error {
 	if err != nil {
 		return fmt.Errorf("%w: --save-pages: read %s: %w", ErrUsage, manifestName, err)
 	}
-	for _, page := range old.Pages {
+	p.old = old.Pages
+	return nil
+}
+
+// makeRoom removes the pages of an earlier run: beside new ones they would be read as theirs.
+func (p *pageFolder) makeRoom() error {
+	for _, page := range p.old {
 		if !pageName.MatchString(page.File) {
 			continue
 		}
@@ -89,6 +98,10 @@ func (p *pageFolder) makeRoom() error {
 
 // save writes a page and gives its file's name; "" if that failed, which failed tells.
 func (p *pageFolder) save(r entra.Request, body []byte, now time.Time) string {
+	if !p.begun && p.err == nil {
+		p.err = p.makeRoom()
+		p.begun = p.err == nil
+	}
 	if p.err != nil {
 		return ""
 	}
@@ -134,9 +147,9 @@ func (p *pageFolder) failed() error {
 	return p.err
 }
 
-// close writes the manifest, of an interrupted run too.
+// close writes the manifest, of an interrupted run too. Where no page came, what the folder holds stays as it is.
 func (p *pageFolder) close() error {
-	if p == nil {
+	if p == nil || !p.begun {
 		return nil
 	}
 	var text bytes.Buffer

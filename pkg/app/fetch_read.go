@@ -21,15 +21,18 @@ type reading struct {
 	to   time.Time     // what is younger has been read; zero: now
 	span time.Duration // of a slice; 0: all that is left
 
+	came    int              // new rows of the stream so far
 	fresh   bool             // something new came in the present slice
 	falling bool             // no row of it was younger than the one before
-	oldest  time.Time        // of its rows
+	first   time.Time        // of its first row
+	oldest  time.Time        // of its rows, as long as they fall
 	seen    map[uint64]int64 // id and digest -> second of the row's time, of what has been printed and may come again
 }
 
 // stream reads one stream.
 func (f *fetching) stream(ctx context.Context, name string) error {
 	r := &reading{fetching: f, name: name, patience: f.newPatience(), to: f.until, seen: map[uint64]int64{}}
+	f.far = ", " + r.reached()
 	for {
 		s := r.slice()
 		err := r.read(ctx, s)
@@ -44,8 +47,8 @@ func (f *fetching) stream(ctx context.Context, name string) error {
 		case err == nil && !s.From.After(f.since):
 			return nil
 		case err == nil:
-			r.to, r.span = s.From, 2*r.span
-			clear(r.seen)
+			r.span *= 2
+			r.goOn(s.From)
 		default:
 			if err := r.mend(ctx, s, err); err != nil {
 				return r.explain(err)
@@ -85,7 +88,7 @@ func (r *reading) pageSize() int {
 
 // read reads one slice and prints what is new in it.
 func (r *reading) read(ctx context.Context, s event.Slice) error {
-	r.fresh, r.falling, r.oldest = false, true, time.Time{}
+	r.fresh, r.falling, r.first, r.oldest = false, true, time.Time{}, time.Time{}
 	for page, err := range r.fetcher.Fetch(ctx, s) {
 		if err != nil {
 			return err
@@ -95,13 +98,13 @@ func (r *reading) read(ctx context.Context, s event.Slice) error {
 		}
 		for i := range page.Records {
 			if err := r.record(s, &page.Records[i]); err != nil {
-				return errors.Join(err, r.out.flush())
+				return r.out.last(err)
 			}
 		}
 		if err := r.out.flush(); err != nil {
 			return err
 		}
-		r.far = fmt.Sprintf(", %s is read back to %s", r.name, r.oldest.Format(time.RFC3339))
+		r.far = ", " + r.reached()
 		r.say.progress("%d records%s", r.out.printed, r.far)
 	}
 	return nil
@@ -119,9 +122,12 @@ func (r *reading) record(s event.Slice, rec *event.Record) error {
 		if rec.Time.Before(s.From) || !s.To.IsZero() && !rec.Time.Before(s.To) {
 			return nil
 		}
-		if !r.oldest.IsZero() && rec.Time.After(r.oldest) {
+		switch {
+		case r.first.IsZero():
+			r.first, r.oldest = rec.Time, rec.Time
+		case rec.Time.After(r.oldest):
 			r.falling = false
-		} else {
+		default:
 			r.oldest = rec.Time
 		}
 	}
@@ -131,6 +137,7 @@ func (r *reading) record(s event.Slice, rec *event.Record) error {
 	}
 	r.seen[key] = rec.Time.Unix()
 	r.fresh = true
+	r.came++
 	wanted, err := r.plans[r.name].Match(rec.Raw)
 	if err != nil {
 		return &localError{err}
@@ -156,27 +163,48 @@ func version(rec *event.Record) uint64 {
 	return h
 }
 
-// goOn asks for what lies before the oldest row, that one's second once more.
-func (r *reading) goOn() {
-	r.to = r.oldest.Truncate(time.Second).Add(time.Second)
+// fell tells whether the rows of the present slice came youngest first. That takes two of different seconds: one alone may as well
+// be the oldest, with all others still to come.
+func (r *reading) fell() bool {
+	return r.falling && r.oldest.Before(r.first.Truncate(time.Second))
+}
+
+// reached says how far the stream is read: back to a time, or how many rows came where nothing says which are missing.
+func (r *reading) reached() string {
+	at := r.to
+	if r.fell() {
+		at = r.oldest
+	}
+	if at.Equal(r.until) {
+		return fmt.Sprintf("%d rows of %s came", r.came, r.name)
+	}
+	return fmt.Sprintf("%s is read back to %s", r.name, at.Format(time.RFC3339))
+}
+
+// goOn takes what lies from to on for read. What was printed of the rows before it may come again.
+func (r *reading) goOn(to time.Time) {
+	r.to = to
 	maps.DeleteFunc(r.seen, func(_ uint64, at int64) bool { return at >= r.to.Unix() })
 }
+
+// again is the end of what lies before the oldest row: that one's second is asked for once more.
+func (r *reading) again() time.Time { return r.oldest.Truncate(time.Second).Add(time.Second) }
 
 // mend prepares another try after an error, or gives the error back. What has been read in falling order is not asked for again.
 func (r *reading) mend(ctx context.Context, s event.Slice, err error) error {
 	if entra.TooOld(err) {
 		return err
 	}
-	if kind := entra.KindOf(err); (kind == entra.KindPages || kind == entra.KindRows) && r.fresh && r.falling {
-		r.goOn() // nothing is wrong: there are more than one slice takes
+	if kind := entra.KindOf(err); (kind == entra.KindPages || kind == entra.KindRows) && r.fresh && r.fell() {
+		r.goOn(r.again()) // nothing is wrong: there are more than one slice takes
 		return nil
 	}
 	if bad := r.patience.bear(ctx, r.say, r.name, err); bad != nil {
-		return bad
+		return fmt.Errorf("%w; %s", bad, r.reached())
 	}
 	switch {
-	case r.fresh && r.falling && !r.oldest.IsZero():
-		r.goOn()
+	case r.fresh && r.fell():
+		r.goOn(r.again())
 	case entra.HalveHint(err):
 		to := s.To
 		if to.IsZero() {

@@ -71,9 +71,15 @@ func (a *App) turnOrder(ctx context.Context, body []byte, _ func(any)) (any, err
 type turns struct {
 	ask   Asker
 	order TurnOrder
+	most  time.Duration // how long to wait for one turn
 	say   *speech
 	said  string // what was said last, so that it is said once
 }
+
+const (
+	leastTurn = 10 * time.Second // what the service's budget is counted over: a shorter wait would find every turn too late
+	saidAfter = 5 * time.Second  // from when on a wait is longer than what the pace of requests explains
+)
 
 func newTurns(o FetchOrder, cfg entra.Config, ask Asker, say *speech) *turns {
 	if ask == nil {
@@ -81,15 +87,27 @@ func newTurns(o FetchOrder, cfg entra.Config, ask Asker, say *speech) *turns {
 			return telemetry.Have(ctx, o.State, name, order, func(json.RawMessage) {}, result)
 		}
 	}
-	return &turns{ask: ask, say: say, order: TurnOrder{Tenant: cfg.Tenant, ClientID: cfg.Auth.App()}}
+	return &turns{ask: ask, say: say, most: max(o.Patience, leastTurn), order: TurnOrder{Tenant: cfg.Tenant, ClientID: cfg.Auth.App()}}
 }
 
-// Turn implements entra.Turns.
+// Turn implements entra.Turns. A process that was told of a pause gives no turn before its end, which may be hours away.
 func (t *turns) Turn(ctx context.Context, stream string) error {
 	order, result := t.order, TurnResult{}
 	order.Stream = stream
-	err := t.ask(ctx, "turn", order, &result)
+	waiting, cancel := context.WithTimeout(ctx, t.most)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- t.ask(waiting, "turn", order, &result) }()
+	var err error
+	select {
+	case err = <-answer:
+	case <-time.After(saidAfter):
+		t.say.line("%s: waiting for a turn in the running process's budget, for %s at most", stream, t.most)
+		err = <-answer
+	}
 	switch {
+	case err != nil && ctx.Err() == nil && waiting.Err() != nil:
+		return fmt.Errorf("the running process has had no request to spare for %s (--patience): it is pausing, or busy with what is live", t.most)
 	case errors.Is(err, telemetry.ErrNotRunning):
 		t.tell("no logferry runs on --state: requests come out of a budget of their own")
 		return nil

@@ -35,8 +35,8 @@ const (
 	Target       Field = "target"
 )
 
-// Want is one value that a field must have. A star behind it stands for whatever follows, stars on both sides for any
-// text that has it inside.
+// Want is one value that a field must have. A star behind it stands for whatever follows, one before it for whatever precedes, stars
+// on both sides for any text that has it inside.
 type Want struct {
 	Field Field
 	Value string
@@ -76,6 +76,7 @@ const (
 	eq op = 1 << iota
 	prefix
 	contains
+	suffix // which no API is known to have for these fields
 )
 
 // spot is where a field stands in one collection of one dialect.
@@ -142,13 +143,16 @@ func (w Want) status(d Dialect, stream string) (clause string, c check, err erro
 // pattern takes the stars off a value.
 func pattern(value string) (string, op) {
 	inner, behind := strings.CutSuffix(value, "*")
-	if !behind {
-		return value, eq
+	inner, before := strings.CutPrefix(inner, "*")
+	switch {
+	case behind && before:
+		return inner, contains
+	case behind:
+		return inner, prefix
+	case before:
+		return inner, suffix
 	}
-	if inside, before := strings.CutPrefix(inner, "*"); before {
-		return inside, contains
-	}
-	return inner, prefix
+	return inner, eq
 }
 
 // quote makes a string literal of OData: a quote inside is doubled.
@@ -211,7 +215,8 @@ var graphAudits = map[Field]func(string) spot{
 	Category:     one(0, "category"),
 	Activity:     one(eq|prefix, "activityDisplayName"),
 	ActivityType: one(0, "targetResources/any/type"),
-	Initiator: byForm(spot{ops: eq, paths: []string{"initiatedBy/user/id", "initiatedBy/app/appId"}},
+	// Of an app the API can be asked for the client id alone, and an id may as well be its service principal's.
+	Initiator: byForm(spot{paths: []string{"initiatedBy/user/id", "initiatedBy/app/appId", "initiatedBy/app/servicePrincipalId"}},
 		spot{ops: eq | prefix, paths: []string{"initiatedBy/user/userPrincipalName"}},
 		spot{ops: eq, paths: []string{"initiatedBy/user/displayName", "initiatedBy/app/displayName"}}),
 	Target: byForm(spot{ops: eq, paths: []string{"targetResources/any/id"}},

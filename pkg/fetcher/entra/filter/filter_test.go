@@ -35,10 +35,11 @@ func TestMake(t *testing.T) {
 		{"audits", Activity, "Add application", "activityDisplayName eq 'Add application'", "activity eq 'Add application'"},
 		{"audits", Activity, "Add*", "startswith(activityDisplayName,'Add')", "startsWith(activity,'Add')"},
 		{"audits", Activity, "*application*", "", "contains(activity,'application')"},
+		{"audits", Activity, "*application", "", ""},
 		{"audits", ActivityType, "User", "", "activityType eq 'User'"},
 		{"audits", Status, "success", "", "activityStatus eq 0"},
 		{"audits", Status, "failure", "", "activityStatus eq -1"},
-		{"audits", Initiator, someID, "(initiatedBy/user/id eq '" + someID + "' or initiatedBy/app/appId eq '" + someID + "')", "actor/objectId eq '" + someID + "'"},
+		{"audits", Initiator, someID, "", "actor/objectId eq '" + someID + "'"},
 		{"audits", Initiator, someUPN, "initiatedBy/user/userPrincipalName eq '" + someUPN + "'", "actor/" + cast + "ActorUserEntity/userPrincipalName eq '" + someUPN + "'"},
 		{"audits", Initiator, "audrey@*", "startswith(initiatedBy/user/userPrincipalName,'audrey@')", "startsWith(actor/" + cast + "ActorUserEntity/userPrincipalName,'audrey@')"},
 		{"audits", Initiator, "Audrey O'Neill", "(initiatedBy/user/displayName eq 'Audrey O''Neill' or initiatedBy/app/displayName eq 'Audrey O''Neill')", "actor/name eq 'Audrey O''Neill'"},
@@ -71,7 +72,7 @@ func TestMake(t *testing.T) {
 	if want := "activityDisplayName eq 'Add user' and targetResources/any(t: t/displayName eq 'x')"; err != nil || p.Query != want {
 		t.Errorf("%q, %v; want %q", p.Query, err, want)
 	}
-	for _, bad := range []Want{{Status, "ok"}, {UPN, ""}, {UPN, "*"}} {
+	for _, bad := range []Want{{Status, "ok"}, {UPN, ""}, {UPN, "*"}, {UPN, "**"}} {
 		if _, err := Make(Graph, "signins.interactive", []Want{bad}); err == nil {
 			t.Errorf("--%s %q was taken", bad.Field, bad.Value)
 		}
@@ -80,8 +81,8 @@ func TestMake(t *testing.T) {
 
 // TestMatch: what the API cannot be asked for is picked by the record.
 func TestMatch(t *testing.T) {
-	const audit = `{"category":"UserManagement","result":"failure","activityDisplayName":"Add user","initiatedBy":{"user":{"displayName":"Audrey O'Neill"},"app":null},` +
-		`"targetResources":[{"type":"Group","userPrincipalName":null},{"type":"User","userPrincipalName":"audrey@contoso.com"}]}`
+	const audit = `{"category":"UserManagement","result":"failure","activityDisplayName":"Add user","initiatedBy":{"user":{"displayName":"Audrey O'Neill"},"app":{"servicePrincipalId":"` + someID + `"}},` +
+		`"targetResources":[{"type":"Group","userPrincipalName":null},{"Type":"User","userPrincipalName":"audrey@contoso.com"}]}`
 	const signIn = `{"appDisplayName":"Azure Portal","status":{"errorCode":50126}}`
 	for _, c := range []struct {
 		stream, raw string
@@ -96,11 +97,18 @@ func TestMatch(t *testing.T) {
 		{"audits", audit, Status, "success", false},
 		{"audits", audit, Activity, "*D US*", true},
 		{"audits", audit, Activity, "*del*", false},
+		{"audits", audit, Activity, "*USER", true},
+		{"audits", audit, Activity, "*add", false},
 		{"audits", audit, ActivityType, "User", true},
+		{"audits", audit, ActivityType, "Group", true},
 		{"audits", audit, ActivityType, "Device", false},
 		{"audits", audit, Target, someUPN, true},
 		{"audits", audit, Target, "other@contoso.com", false},
 		{"audits", audit, Initiator, "*neill*", true},
+		{"audits", audit, Initiator, someID, true},
+		{"audits", `{"initiatedBy":{"user":{"id":"` + someID + `"}}}`, Initiator, someID, true},
+		{"audits", `{"initiatedBy":{"app":{"appId":"` + someID + `"}}}`, Initiator, someID, true},
+		{"audits", `{"initiatedBy":{"app":{"displayName":"` + someID + `"}}}`, Initiator, someID, false},
 		{"audits", `{}`, Category, "x", false},
 		{"audits", `{"targetResources":{}}`, ActivityType, "User", false},
 		{"signins.interactive", signIn, Status, "failure", true},

@@ -38,20 +38,26 @@ func repair(d Dialect, stream, expr string) (repaired string, why, dead []string
 	if !utf8.ValidString(expr) {
 		return "", nil, []string{"it is not UTF-8"}
 	}
-	plain, why := unpaste(expr)
+	plain, why, wrong := unpaste(expr)
+	if wrong != "" {
+		return "", why, []string{wrong}
+	}
 	plain, typo := straighten(plain)
 	if typo {
 		why = append(why, "its quotes are not the straight ' that OData wants")
 	}
-	tokens, err := split(plain)
-	if err != "" {
-		return "", why, []string{err}
+	tokens, wrong := split(plain)
+	if wrong != "" {
+		return "", why, []string{wrong}
 	}
 	if len(tokens) == 0 {
 		return "", why, []string{"it is empty: leave it out"}
 	}
 	l := linter{dialect: d, stream: stream, known: fieldsOf(d, stream), tokens: tokens, variables: map[string]bool{"$it": true}}
 	l.walk()
+	if len(l.dead) == 0 {
+		l.dead = order(l.tokens)
+	}
 	var b strings.Builder
 	for _, t := range l.tokens {
 		b.WriteString(t.space + t.text)
@@ -139,10 +145,12 @@ var (
 	comparisons = []string{"eq", "ne", "gt", "ge", "lt", "le", "has", "in"}
 	joints      = []string{"and", "or", "not"}
 	functions   = []string{"startswith", "startsWith", "endswith", "endsWith", "contains", "tolower", "toupper", "length", "indexof", "concat", "trim", "now", "cast", "isof"}
-	constants   = []string{"true", "false", "null"}
-	bare        = regexp.MustCompile(`^[-+]?[0-9]`)
-	path        = regexp.MustCompile(`^[\pL_$@][\pL\pN_.@$-]*(/[\pL_$][\pL\pN_.-]*)*$`)
-	signs       = map[string]string{"=": "eq", "==": "eq", "!=": "ne", "<>": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le", "&&": "and", "||": "or"}
+	untried     = []string{"date", "time", "year", "month", "day", "hour", "minute", "second", "fractionalseconds", "totaloffsetminutes", "mindatetime", "maxdatetime",
+		"substring", "matchespattern", "round", "floor", "ceiling"}
+	constants = []string{"true", "false", "null"}
+	bare      = regexp.MustCompile(`^[-+]?[0-9]`)
+	path      = regexp.MustCompile(`^[\pL_$@][\pL\pN_.@$-]*(/[\pL_$][\pL\pN_.-]*)*$`)
+	signs     = map[string]string{"=": "eq", "==": "eq", "!=": "ne", "<>": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le", "&&": "and", "||": "or"}
 )
 
 func (l *linter) walk() {
@@ -221,6 +229,10 @@ func (l *linter) function(t *token) {
 		l.mend(t, word, "%s is written %s", t.text, word)
 		return
 	}
+	if slices.Contains(untried, strings.ToLower(t.text)) {
+		l.dead = append(l.dead, fmt.Sprintf("the function %s is OData's, but the API is not known to take it: compare the field itself", t.text))
+		return
+	}
 	l.dead = append(l.dead, fmt.Sprintf("%q is no function of OData", t.text))
 }
 
@@ -232,6 +244,10 @@ func (l *linter) operand(i int) {
 		return
 	}
 	k := l.field(t)
+	if before := l.at(i - 1); i > 1 && slices.Contains(comparisons, before) {
+		l.dead = append(l.dead, fmt.Sprintf("%s behind %s is neither a number nor a text in quotes, and the API is not known to take a field there: write the field first", t.text, before))
+		return
+	}
 	op, isOp := fold(slices.Concat(comparisons, slices.Collect(maps.Keys(signs))), l.at(i+1))
 	switch next := l.at(i + 1); {
 	case isOp && i+2 >= len(l.tokens):

@@ -45,11 +45,24 @@ func (c check) matches(v any, path []string) bool {
 		if strings.Contains(path[0], ".") {
 			return c.matches(v, path[1:])
 		}
-		return c.matches(v[path[0]], path[1:])
+		return c.matches(member(v, path[0]), path[1:])
 	case []any:
 		return path[0] == "any" && slices.ContainsFunc(v, func(v any) bool { return c.matches(v, path[1:]) })
 	}
 	return false
+}
+
+// member finds a member whatever its letter case: an object's kind is type in answers, and Type in the reference's example.
+func member(object map[string]any, name string) any {
+	if v, ok := object[name]; ok {
+		return v
+	}
+	for key, v := range object {
+		if strings.EqualFold(key, name) {
+			return v
+		}
+	}
+	return nil
 }
 
 func (c check) compare(v any) bool {
@@ -62,6 +75,8 @@ func (c check) compare(v any) bool {
 		return strings.HasPrefix(has, want)
 	case contains:
 		return strings.Contains(has, want)
+	case suffix:
+		return strings.HasSuffix(has, want)
 	}
 	return (has == want) != c.not
 }

@@ -7,22 +7,23 @@ import (
 )
 
 var (
-	option    = regexp.MustCompile("(?i)^(?:https?://\\S*?[?&]|[?&])?`?\\$?filter\\s*=\\s*")
-	further   = regexp.MustCompile("(?i)^&`?\\$?[a-z-]+=.*")
+	option    = regexp.MustCompile("(?i)^(?:https?://\\S*?[?&]|[?&])?`?(?:\\$|%24)?filter\\s*(?:=|%3D)\\s*")
+	further   = regexp.MustCompile("(?i)^&`?(?:\\$|%24)?[a-z-]+=")
 	escaped   = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 	plusWord  = regexp.MustCompile(`(?i)\+(eq|ne|gt|ge|lt|le|and|or|in)\+|\bnot\+`)
+	offset    = regexp.MustCompile(`(?i)(T\d\d(?::|%3A)\d\d(?:(?::|%3A)\d\d(?:\.\d+)?)?)\+(\d\d(?::|%3A)\d\d)`)
 	typoQuote = "‘’‚‛′´`“”„″\""
+
+	plusCode = regexp.MustCompile(`(?i)%2B`)
+	// A plus that no encoder makes of a space: beside another one, at the edge of a literal, or in a user principal name.
+	plusItself = regexp.MustCompile(`\+\+|\+['` + typoQuote + `](?:$|[),+])|[+(,]['` + typoQuote + `]\+|\+[^+%'` + typoQuote + `]*@`)
 )
 
-// unpaste takes what belongs to an address out of an expression, and says what it was.
-func unpaste(expr string) (plain string, why []string) {
+const halfEncoded = "a part of it is encoded as in an address, and which part cannot be told: write it as it is, with spaces"
+
+// unpaste takes what belongs to an address out of an expression, and says what it was. wrong is set where that cannot be told.
+func unpaste(expr string) (plain string, why []string, wrong string) {
 	plain = strings.TrimSpace(expr)
-	if escaped.MatchString(outside(plain)) {
-		if decoded, err := url.PathUnescape(plain); err == nil {
-			plain = decoded
-			why = append(why, "it is percent-encoded: the encoding is done for you")
-		}
-	}
 	if at := option.FindStringIndex(plain); at != nil {
 		plain = plain[at[1]:]
 		why = append(why, "it holds $filter=, which is written for you: give the expression alone")
@@ -31,25 +32,38 @@ func unpaste(expr string) (plain string, why []string) {
 		plain = plain[:cut]
 		why = append(why, "another option of the address stands behind it: use --top for $top")
 	}
-	if plusWord.MatchString(outside(plain)) {
-		plain = unplus(plain)
+	bare := outside(plain)
+	percent, plus := escaped.MatchString(bare), plusWord.MatchString(bare)
+	if !percent && !plus {
+		return strings.TrimSpace(plain), why, ""
+	}
+	plain, ok := decode(plain, plus)
+	if !ok {
+		return "", why, halfEncoded
+	}
+	if percent {
+		why = append(why, "it is percent-encoded: the encoding is done for you")
+	}
+	if plus {
 		why = append(why, "it has + in place of spaces")
 	}
-	return strings.TrimSpace(plain), why
+	return strings.TrimSpace(plain), why, ""
 }
 
-// unplus makes spaces of plus signs, but for one that begins an offset from UTC.
-func unplus(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c == '+' && !offset.MatchString(s[i:]) {
-			b[i] = ' '
-		}
+// decode undoes the encoding of an address in one pass, so that a plus that was encoded stays one. It gives up where not all of
+// the text can have been encoded, or where a plus may be either.
+func decode(s string, plus bool) (string, bool) {
+	if strings.ContainsAny(s, " \t\r\n") {
+		return "", false
 	}
-	return string(b)
+	encodes := plusCode.MatchString(s)
+	s = offset.ReplaceAllString(s, "$1%2B$2")
+	if !encodes && strings.Contains(s, "+") && (!plus || plusItself.MatchString(s)) {
+		return "", false
+	}
+	plain, err := url.QueryUnescape(s)
+	return plain, err == nil
 }
-
-var offset = regexp.MustCompile(`^\+\d\d:\d\d`)
 
 // outside blanks what stands between straight quotes, so that places do not change.
 func outside(s string) string {
@@ -79,8 +93,13 @@ func furtherOption(s string) int {
 func straighten(s string) (string, bool) {
 	var b strings.Builder
 	changed, quoted, odd := false, false, false // odd: the literal was opened by another quote than '
+	doubled := false                            // the next quote is this one's partner
 	runes := []rune(s)
 	for i, r := range runes {
+		if doubled {
+			doubled = false
+			continue
+		}
 		typo := strings.ContainsRune(typoQuote, r)
 		switch {
 		case !quoted && (r == '\'' || typo):
@@ -91,6 +110,7 @@ func straighten(s string) (string, bool) {
 			b.WriteByte('\'')
 		case quoted && odd && r == '\'':
 			b.WriteString("''")
+			doubled = i+1 < len(runes) && runes[i+1] == '\''
 		case quoted && !odd && r == '\'':
 			quoted = false
 			b.WriteByte('\'')
