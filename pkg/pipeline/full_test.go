@@ -111,9 +111,11 @@ func TestSkippedBatchesAreNotSentFromMemory(t *testing.T) {
 		sink.mu.Unlock()
 		pause(10 * time.Minute)
 		stop()
-		// One chunk under way, one behind it, and the batch that is rendered next.
-		if got, want := sink.got(), append(ids(0, 30), ids(60, 20)...); !slices.Equal(got, want) {
-			t.Errorf("got %q, want %q", got, want)
+		// What was at hand when room was made: a chunk under way, one behind it, and the batch that is rendered next, if the lane has
+		// come so far.
+		got := sink.got()
+		if !slices.ContainsFunc([]int{10, 20, 30}, func(n int) bool { return slices.Equal(got, append(ids(0, n), ids(60, 20)...)) }) {
+			t.Errorf("got %q, want up to 30 of the first and the last 20", got)
 		}
 	})
 }
