@@ -76,13 +76,13 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 	if err != nil {
 		return pipeline.Outlet{}, err
 	}
-	var cut tally
+	var told tally
 	if a.idle {
 		return pipeline.Outlet{Name: s.Name, Sink: idle{}, Schema: schema, Wants: wants(s)}, nil
 	}
 	sink, err := a.sink(s, schema, func(key event.StreamKey, n int) {
 		a.metrics.Truncated(s.Name, n)
-		cut.add(key, n)
+		told.add(key, event.SinkCounts{Truncated: uint64(n)})
 	})
 	if err != nil {
 		return pipeline.Outlet{}, err
@@ -92,8 +92,8 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 	}
 	return pipeline.Outlet{
 		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, Paused: s.Paused, SkipOldest: s.SkipsOldest(),
-		Truncated: cut.take,
-		Wants:     wants(s),
+		Told:  told.take,
+		Wants: wants(s),
 	}, nil
 }
 
@@ -119,22 +119,24 @@ func (a *App) sink(s config.Sink, schema event.Schema, truncated func(event.Stre
 	return nil, fmt.Errorf("no receiver is configured")
 }
 
-// tally counts per stream until it is asked.
+// tally counts what a sink has learned of delivered events, per stream, until it is asked.
 type tally struct {
 	mu     sync.Mutex
-	counts map[event.StreamKey]int
+	counts map[event.StreamKey]event.SinkCounts
 }
 
-func (t *tally) add(key event.StreamKey, n int) {
+func (t *tally) add(key event.StreamKey, n event.SinkCounts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts == nil {
-		t.counts = map[event.StreamKey]int{}
+		t.counts = map[event.StreamKey]event.SinkCounts{}
 	}
-	t.counts[key] += n
+	sum := t.counts[key]
+	sum.Add(n)
+	t.counts[key] = sum
 }
 
-func (t *tally) take() map[event.StreamKey]int {
+func (t *tally) take() map[event.StreamKey]event.SinkCounts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	counts := t.counts

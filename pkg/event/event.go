@@ -107,7 +107,7 @@ type Limits struct {
 	Events   int           // most events in one Send; 0: no limit
 	Bytes    int           // most bytes of bodies in one Send; a single larger event is still sent alone
 	Linger   time.Duration // how long to wait for more events before a Send that is not full
-	InFlight int           // Sends that the sink can take at once, 0 means 1; a lane makes one at a time
+	InFlight int           // Sends that the sink can take at once, 0 means 1; it may change with what the peer says
 }
 
 // Slice is a stretch of a stream's time line that a reader asks for: [From, To), whole seconds. A zero To means up to now.

@@ -165,17 +165,7 @@ type LaneStep struct {
 	To     Position
 	Counts map[StreamKey]SinkCounts
 	Dead   []DeadLetter
-}
-
-// DeadLetter is a record that a sink, or the normalizer, will not take, with the reason.
-type DeadLetter struct {
-	ID       uint64    `json:"id"` // given by the state file
-	Sink     string    `json:"sink"`
-	At       time.Time `json:"at"`
-	Reason   string    `json:"reason"`          // in the words of who must mend it
-	Reply    string    `json:"reply,omitempty"` // what the peer said, cut to 1 KiB
-	Attempts int       `json:"attempts"`
-	Record   Record    `json:"-"`
+	Parked []DeadLetter // they have no verdict yet, so that Counts leaves them out: they are pending as before
 }
 
 // StreamLedger is the ledger of one stream.
@@ -199,4 +189,8 @@ type LaneState struct {
 	Bytes   uint64    // stored bytes of the batches that it has not passed
 	Oldest  time.Time // when the oldest pending record was read; zero: nothing pending
 	Dead    uint64    // dead letters kept for it
+
+	Parked    map[StreamKey]uint64 // letters that wait for their stream's breaker, of Pending
+	Returning uint64               // letters that are on their way again, of Pending
+	Letters   int64                // stored bytes of all its letters
 }

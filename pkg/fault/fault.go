@@ -33,6 +33,8 @@ type Error struct {
 	after  time.Duration
 	failed map[int]error
 	reply  string
+	doubt  bool // poison that is not proved
+	size   bool // poison because of the size
 }
 
 func (e *Error) Error() string { return e.err.Error() }
@@ -53,6 +55,17 @@ func Recheck(d time.Duration, err error) error { return &Error{class: Blocked, e
 // Refuse is poison: the peer will refuse these events again. reply is what it said.
 func Refuse(err error, reply string) error {
 	return &Error{class: Poison, err: err, reply: Cut(reply)}
+}
+
+// Suspect is poison that is not proved, because the peer names the wrong event at times or is not known to name the right one: the
+// event is to be tried once more, alone, and is refused only then.
+func Suspect(err error, reply string) error {
+	return &Error{class: Poison, err: err, reply: Cut(reply), doubt: true}
+}
+
+// TooLarge is poison because of the size of the request: it is split, and those to come are made smaller.
+func TooLarge(err error, reply string) error {
+	return &Error{class: Poison, err: err, reply: Cut(reply), size: true}
 }
 
 // Some is a partial failure: failed maps the index of each event that failed to its own error (of this package, never
@@ -91,6 +104,18 @@ func Failed(err error) map[int]error {
 		return e.failed
 	}
 	return nil
+}
+
+// Suspected tells whether err is poison that is not proved.
+func Suspected(err error) bool {
+	e := find(err)
+	return e != nil && e.doubt
+}
+
+// Oversized tells whether err says that the request was too large.
+func Oversized(err error) bool {
+	e := find(err)
+	return e != nil && e.size
 }
 
 func find(err error) *Error {

@@ -11,7 +11,7 @@ import (
 // FromHTTP judges a reply by its status alone. Protocols that say more in the body judge that first.
 //   - 2xx: nil
 //   - 401, 403, 404, 405, 407: Blocked
-//   - 400, 413, 415, 422: Poison (this request will be refused again)
+//   - 400, 413, 415, 422: Poison (this request will be refused again), 413 TooLarge
 //   - 408, 429, 5xx, 3xx and all others: Retryable, after Retry-After if the reply has one
 func FromHTTP(status int, header http.Header, body []byte) error {
 	if status >= 200 && status < 300 {
@@ -22,7 +22,9 @@ func FromHTTP(status int, header http.Header, body []byte) error {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
 		return Block(err)
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+	case http.StatusRequestEntityTooLarge:
+		return TooLarge(err, reply)
+	case http.StatusBadRequest, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		return Refuse(err, reply)
 	}
 	if d, ok := RetryAfter(header, time.Now()); ok {

@@ -133,9 +133,9 @@ func (l *lane) well() {
 
 // step moves the lane behind the chunk, for as long as that takes: what the sink has must not be sent again.
 func (l *lane) step(ctx context.Context, c *chunk) error {
-	if l.outlet.Truncated != nil {
-		for key, n := range l.outlet.Truncated() {
-			c.count(key, event.SinkCounts{Truncated: uint64(n)})
+	if l.outlet.Told != nil {
+		for key, n := range l.outlet.Told() {
+			c.count(key, event.SinkCounts{Duplicates: n.Duplicates, Truncated: n.Truncated})
 		}
 	}
 	s := event.LaneStep{Sink: l.outlet.Name, To: c.to, Counts: c.counts, Dead: slices.Clip(c.dead)}

@@ -146,6 +146,11 @@ func (m *memory) Ledger() map[event.StreamKey]event.StreamLedger { return nil }
 
 func (m *memory) Filter(event.StreamKey) string { return "" }
 
+func (m *memory) Letters(event.LetterFilter, int) ([]event.DeadLetter, error)  { return nil, nil }
+func (m *memory) Return(context.Context, event.LetterFilter) (int, error)      { return 0, nil }
+func (m *memory) Unpark(context.Context, string, event.StreamKey) (int, error) { return 0, nil }
+func (m *memory) Settle(context.Context, string, []event.Settled) error        { return nil }
+
 func (m *memory) Cursors(event.StreamKey) []event.Cursor {
 	m.mu.Lock()
 	defer m.mu.Unlock()

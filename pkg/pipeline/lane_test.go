@@ -171,18 +171,18 @@ func TestUnmappableRecordIsADeadLetterAlone(t *testing.T) {
 	})
 }
 
-func TestTruncatedEventsStandInTheLedger(t *testing.T) {
+func TestWhatTheSinkTellsStandsInTheLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory("x")
 		m.put(0, 5)
-		cut := map[event.StreamKey]int{audits: 2}
-		_, stop := start(t, m, nil, Outlet{Name: "x", Sink: &recorder{}, Truncated: func() map[event.StreamKey]int {
-			defer func() { cut = nil }()
-			return cut
+		told := map[event.StreamKey]event.SinkCounts{audits: {Truncated: 2, Duplicates: 1}}
+		_, stop := start(t, m, nil, Outlet{Name: "x", Sink: &recorder{}, Told: func() map[event.StreamKey]event.SinkCounts {
+			defer func() { told = nil }()
+			return told
 		}})
 		pause(time.Second)
 		stop()
-		if got := m.steps[0].Counts[audits]; got.Truncated != 2 || got.Delivered != 5 {
+		if got := m.steps[0].Counts[audits]; got.Truncated != 2 || got.Duplicates != 1 || got.Delivered != 5 {
 			t.Errorf("counts %+v", got)
 		}
 	})

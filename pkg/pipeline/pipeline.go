@@ -40,7 +40,16 @@ type Journal interface {
 	Append(ctx context.Context, c event.PageCommit) (event.PageResult, error)
 	Read(seq uint64) (*event.Batch, error)
 	Damaged(seq uint64) (event.Slice, error)
+	// Step moves a lane. Where its letters would outgrow their limit, the error has a method LettersFull and nothing has changed.
 	Step(ctx context.Context, s event.LaneStep) error
+	// Letters gives the oldest n letters that f chooses, with their records.
+	Letters(f event.LetterFilter, n int) ([]event.DeadLetter, error)
+	// Return puts dead letters on their way again. Their lane finds them by their state.
+	Return(ctx context.Context, f event.LetterFilter) (int, error)
+	// Unpark puts the parked letters of a stream on their way again.
+	Unpark(ctx context.Context, sink string, key event.StreamKey) (int, error)
+	// Settle ends the way of letters that are parked or returning: their verdicts, durable.
+	Settle(ctx context.Context, sink string, verdicts []event.Settled) error
 	SaveCursors(key event.StreamKey, m event.Moves)
 	Cursors(key event.StreamKey) []event.Cursor
 	Filter(key event.StreamKey) string // that the cursors hold for
@@ -94,8 +103,12 @@ type Outlet struct {
 	// SkipOldest has it give up its oldest records when the journal is full; otherwise fetching waits for it.
 	SkipOldest bool
 
-	// Truncated gives how many delivered events the sink has cut to its receiver's limit since the last call; nil: it never does.
-	Truncated func() map[event.StreamKey]int
+	// Keep tells whether the sink is to get a record; nil: all. What it does not get is counted as filtered.
+	Keep func(*event.Record) bool
+	// Trim appends a record's raw form to dst without what the sink must not see. An error is poison for this record. nil: as it came.
+	Trim func(dst []byte, r *event.Record) ([]byte, error)
+	// Told gives what the sink has learned of delivered events since the last call: of Duplicates and Truncated only; nil: nothing.
+	Told func() map[event.StreamKey]event.SinkCounts
 }
 
 func (o *Outlet) wants(key event.StreamKey) bool { return o.Wants == nil || o.Wants(key) }
