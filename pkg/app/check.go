@@ -18,6 +18,7 @@ import (
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/retry"
+	"github.com/logferry/logferry/pkg/route"
 	"github.com/logferry/logferry/pkg/telemetry"
 )
 
@@ -160,6 +161,9 @@ func (c *checker) sink(ctx context.Context, s config.Sink, records []event.Recor
 	defer cancel()
 	schema, err := c.normalizer.Schema(s.SchemaName(), s.Schema.Options)
 	var sink pipeline.Sink
+	if err == nil {
+		_, err = route.NewTrimmer(s.Route) // a key that is missing is found here, not at the start
+	}
 	if err == nil {
 		sink, err = c.App.sink(s, schema, func(event.StreamKey, int) {})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/route"
 	"github.com/logferry/logferry/pkg/sink/elastic"
 	"github.com/logferry/logferry/pkg/sink/file"
 	"github.com/logferry/logferry/pkg/sink/kafka"
@@ -80,6 +81,10 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 	if a.idle {
 		return pipeline.Outlet{Name: s.Name, Sink: idle{}, Schema: schema, Wants: wants(s)}, nil
 	}
+	trimmer, err := route.NewTrimmer(s.Route)
+	if err != nil {
+		return pipeline.Outlet{}, err
+	}
 	sink, err := a.sink(s, schema, func(key event.StreamKey, n int) {
 		a.metrics.Truncated(s.Name, n)
 		told.add(key, event.SinkCounts{Truncated: uint64(n)})
@@ -90,11 +95,18 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 	if a.o.Sink != nil {
 		sink = a.o.Sink(s, sink)
 	}
-	return pipeline.Outlet{
+	outlet := pipeline.Outlet{
 		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, Paused: s.Paused, SkipOldest: s.SkipsOldest(),
 		Told:  told.take,
 		Wants: wants(s),
-	}, nil
+	}
+	if filter := route.NewFilter(s.Route.Where, n); filter != nil {
+		outlet.Keep = filter.Keep
+	}
+	if trimmer != nil {
+		outlet.Trim = trimmer.Trim
+	}
+	return outlet, nil
 }
 
 func wants(s config.Sink) func(event.StreamKey) bool {

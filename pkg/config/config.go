@@ -12,6 +12,7 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/field"
+	"github.com/logferry/logferry/pkg/route"
 	"github.com/logferry/logferry/pkg/sink/elastic"
 	"github.com/logferry/logferry/pkg/sink/file"
 	"github.com/logferry/logferry/pkg/sink/kafka"
@@ -53,6 +54,7 @@ type Sink struct {
 	Name     string          `yaml:"name"`
 	Schema   Schema          `yaml:"schema,omitempty"`    // default ecs
 	Streams  []string        `yaml:"streams,omitempty"`   // patterns; default all
+	Route    route.Config    `yaml:",inline"`             // which records of them, and what of each
 	WhenFull string          `yaml:"when_full,omitempty"` // of the journal: wait (default) | skip_oldest
 	Paused   bool            `yaml:"paused,omitempty"`
 	Was      string          `yaml:"was,omitempty"` // the name that it had before
@@ -249,7 +251,16 @@ func (s Sink) validate(schemas Schemas) []error {
 			faults = append(faults, field.Errorf(fmt.Sprintf("streams[%d]", i), "%q matches no stream: write names such as audits, or patterns such as signins.*", p))
 		}
 	}
-	return faults
+	return append(faults, s.Route.Validate(s.taken))
+}
+
+// taken gives the streams that a pattern matches and that the sink takes.
+func (s Sink) taken(pattern string) []string {
+	names, err := entra.Streams([]string{pattern})
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return !s.Wants(name) })
 }
 
 const skipOldest = "skip_oldest"

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/normalizer"
+	"github.com/logferry/logferry/pkg/route"
 )
 
 const minimal = `
@@ -85,6 +87,16 @@ sinks:`, 9, "source contoso reads audits"},
 		{"a data stream without @timestamp", "    stdout: {}", "    schema: raw\n    elastic: {endpoints: [\"https://es.example.com:9200\"]}", 9, "@timestamp"},
 		{"a faulty elastic block", "    stdout: {}", "    elastic: {endpoints: [\"https://es.example.com:9200\"], index: Entra}", 9, "lower case"},
 		{"when_full", "    stdout: {}", "    when_full: drop\n    stdout: {}", 9, "wait (fetching waits, nothing is lost) or skip_oldest"},
+		{"an unknown condition", "    stdout: {}", "    where:\n      - outcome: failure\n        users: anna\n    stdout: {}", 11, "did you mean user"},
+		{"an unknown outcome", "    stdout: {}", "    where:\n      - risk: low\n        outcome: [failure,\n          failed]\n    stdout: {}", 12, "interrupted"},
+		{"an unknown outcome alone", "    stdout: {}", "    where:\n      - risk: low\n        outcome: failed\n    stdout: {}", 11, "interrupted"},
+		{"a rule that never holds", "    stdout: {}", "    where:\n      - streams: provisioning\n        risk: low\n    stdout: {}", 11, "never holds"},
+		{"a rule for a stream that the sink does not take", "    stdout: {}", "    streams: [audits]\n    where:\n      - streams: signins.*\n    stdout: {}", 11, "no stream of this sink"},
+		{"a condition without a value", "    stdout: {}", "    where:\n      - outcome: failure\n        user:\n    stdout: {}", 11, "no value"},
+		{"fields without a value", "    stdout: {}", "    drop_fields:\n    stdout: {}", 9, "no value"},
+		{"a number that is none", "    stdout: {}", "    where: {error_code: [50126, bad]}\n    stdout: {}", 9, "whole number"},
+		{"the id dropped", "    stdout: {}", "    drop_fields:\n      - ipAddress\n      - id\n    stdout: {}", 11, "has to stay"},
+		{"hashed without a key", "    stdout: {}", "    hash_fields: userPrincipalName\n    stdout: {}", 9, "hash_key_file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := strings.Replace(minimal, tt.old, tt.new, 1)
@@ -106,6 +118,41 @@ sinks:`, 9, "source contoso reads audits"},
 			}
 			t.Errorf("want a fault in line %d that says %q, got:\n%v", tt.line, tt.want, err)
 		})
+	}
+}
+
+// TestRoutes: lists of one may be written without the list.
+func TestRoutes(t *testing.T) {
+	text := strings.Replace(minimal, "    stdout: {}", `    where:
+      streams: signins.*
+      outcome: failure
+      error_code: 50126
+      ip: [192.0.2.0/24, 2001:db8::1]
+      not: {user: breakglass@contoso.com}
+    drop_fields: ipAddress
+    hash_fields: [userPrincipalName, initiatedBy.user.userPrincipalName]
+    hash_key_file: /run/secrets/hash-key
+    stdout: {}`, 1)
+	cfg, err := Parse("x.yaml", []byte(text), schemas(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := cfg.Sinks[0].Route
+	want := "{[{[signins.*] {[failure]  [] [] [] [] [] [192.0.2.0/24 2001:db8::1] [] [] [50126]} {[]  [breakglass@contoso.com] [] [] [] [] [] [] [] []}}] [ipAddress] [userPrincipalName initiatedBy.user.userPrincipalName] /run/secrets/hash-key}"
+	not := *r.Where[0].Not
+	r.Where[0].Not = nil
+	if got := strings.Replace(fmt.Sprint(r), "<nil>", fmt.Sprint(not), 1); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// TestTimesStay: the members that streams run along are not to be dropped, whatever is added to the table.
+func TestTimesStay(t *testing.T) {
+	for _, row := range entra.Table() {
+		c := route.Config{DropFields: route.Words{row.TimeMember}}
+		if err := c.Validate(nil); err == nil || !strings.Contains(err.Error(), "has to stay") {
+			t.Errorf("%s of %s may be dropped: %v", row.TimeMember, row.Name, err)
+		}
 	}
 }
 

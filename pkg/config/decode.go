@@ -46,6 +46,9 @@ func (d *decoder) bad(n ast.Node, path, format string, args ...any) {
 
 var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 
+// orOne marks lists that one element may stand for, and that say nothing when they are forgotten.
+var orOne = reflect.TypeFor[interface{ OrOne() }]()
+
 // value reads n into v.
 func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	switch n.(type) {
@@ -66,6 +69,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		case reflect.Pointer, reflect.Struct, reflect.Slice, reflect.Map:
 			if v.Kind() == reflect.Pointer {
 				d.bad(n, path, "has no value: write {} for an empty block")
+			} else if v.Type().Implements(orOne) {
+				d.bad(n, path, "has no value: write one, or leave the key out")
 			}
 		default:
 			d.bad(n, path, "has no value")
@@ -167,6 +172,12 @@ func collectFields(v reflect.Value, into map[string]reflect.Value) {
 
 func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
 	s, ok := n.(*ast.SequenceNode)
+	if !ok && v.Type().Implements(orOne) {
+		one := reflect.MakeSlice(v.Type(), 1, 1)
+		d.value(n, one.Index(0), path+"[0]")
+		v.Set(one)
+		return
+	}
 	if !ok {
 		d.bad(n, path, "must be a list, not %s: write [a, b] or one line each with a dash", kindOf(n))
 		return

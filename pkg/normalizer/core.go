@@ -10,6 +10,7 @@ type core struct {
 	servicePrincipalID, servicePrincipal text
 	correlationID                        text
 	address                              address
+	riskLevel, activity, category        text // of no event, for Facts
 }
 
 // readCore fills j.core from the record.
@@ -38,6 +39,12 @@ func (j *job) readCore() error {
 				m.correlationID = j.text()
 			case "ipAddress":
 				m.address = parseAddress(j.text())
+			case "riskLevel", "severity": // the latter of alerts and incidents
+				m.riskLevel = j.text()
+			case "riskEventType", "title": // of detections; of alerts
+				m.activity = j.text()
+			case "category":
+				m.category = j.text()
 			default:
 				j.Skip()
 			}

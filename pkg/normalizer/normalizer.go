@@ -60,6 +60,7 @@ type job struct {
 	audit   audit
 	core    core
 	related related
+	facts   Facts
 }
 
 // mostArena bounds what a job keeps for the next record, in bytes. A job that met a monster gives the memory back.
@@ -73,6 +74,7 @@ func (j *job) reset() {
 	j.audit.reset()
 	j.core = core{}
 	j.related.reset()
+	j.facts.reset()
 }
 
 func (j *job) render(dst []byte, rec *event.Record, schema event.Schema, t *tables) ([]byte, error) {

@@ -44,6 +44,7 @@ type signIn struct {
 
 	failedPolicyID, failedPolicyName text // the first Conditional Access policy that was not met
 	riskLevelAggregated              text
+	riskLevelDuring, clientApp       text // of no event, for Facts
 }
 
 // readSignIn fills j.signIn from the record.
@@ -119,6 +120,10 @@ func (m *signIn) textField(key []byte) *text {
 		return &m.userAgent
 	case "riskLevelAggregated":
 		return &m.riskLevelAggregated
+	case "riskLevelDuringSignIn":
+		return &m.riskLevelDuring
+	case "clientAppUsed":
+		return &m.clientApp
 	}
 	return nil
 }
