@@ -51,7 +51,7 @@ type document struct{ Index, ID, Body string }
 
 func newCluster(t testing.TB) *cluster {
 	c := &cluster{auth: "ApiKey " + testKey, ids: map[string]bool{}}
-	c.Server = httptest.NewUnstartedServer(c)
+	c.Server = httptest.NewUnstartedServer(sinktest.Faulty(c.now, c))
 	c.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			c.conns.Add(1)
@@ -68,6 +68,8 @@ func newCluster(t testing.TB) *cluster {
 }
 
 func (c *cluster) Set(m sinktest.Mode) { c.mu.Lock(); c.mode = m; c.mu.Unlock() }
+
+func (c *cluster) now() sinktest.Mode { c.mu.Lock(); defer c.mu.Unlock(); return c.mode }
 
 func (c *cluster) Received() []sinktest.Received { return c.received(false) }
 
@@ -268,10 +270,13 @@ func samples(n int) []event.Event {
 func TestContract(t *testing.T) {
 	for _, compression := range []string{"gzip", "none"} {
 		t.Run(compression, func(t *testing.T) {
-			sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) (sinktest.Sink, sinktest.Peer) {
-				c := newCluster(t)
-				return newSink(t, c, func(cfg *Config) { cfg.Compression = compression }), c
-			}})
+			sinktest.Run(t, sinktest.Harness{
+				New: func(t *testing.T) (sinktest.Sink, sinktest.Peer) {
+					c := newCluster(t)
+					return newSink(t, c, func(cfg *Config) { cfg.Compression, cfg.MaxEventBytes = compression, 2<<20 }), c
+				},
+				TooLarge: 2<<20 + 1,
+			})
 		})
 	}
 }

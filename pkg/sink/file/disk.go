@@ -8,15 +8,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/logferry/logferry/pkg/fault"
 )
 
-// opener opens a file for appending. Tests have one whose disk is full.
-type opener interface {
-	open(path string) (handle, error)
+// filesystem is what the sink does with names. Tests have one whose disk is full, and one that dies.
+type filesystem interface {
+	open(path string) (handle, error)   // for appending; the file is made if there is none, and locked
+	create(path string) (handle, error) // for writing anew
+	rename(from, to string) error
+	remove(path string) error
+	syncDir(dir string) error // what was renamed there outlives a crash
 }
 
 // handle is what an appender needs of *os.File.
@@ -61,7 +65,7 @@ func (d disk) open(path string) (handle, error) {
 		err = lock(f)
 	}
 	if err == nil && fresh && d.sync {
-		err = syncDir(dir)
+		err = d.syncDir(dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -69,8 +73,16 @@ func (d disk) open(path string) (handle, error) {
 	return f, nil
 }
 
-// syncDir makes the name of a new file outlive a crash.
-func syncDir(dir string) error {
+// create makes a file that is not for appending.
+func (d disk) create(path string) (handle, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, d.mode)
+}
+
+func (disk) rename(from, to string) error { return os.Rename(from, to) }
+
+func (disk) remove(path string) error { return os.Remove(path) }
+
+func (disk) syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -85,8 +97,9 @@ func syncDir(dir string) error {
 // appender is an open file that consists of whole lines.
 type appender struct {
 	handle
-	size int64
-	used uint64 // number of the last Send that wrote to it
+	size  int64
+	begun time.Time // when its first line was written
+	used  uint64    // number of the last Send that wrote to it
 }
 
 // maxTail is the longest line that mend cuts off: longer than any event, short enough to find out quickly that a file is
@@ -99,7 +112,7 @@ func (a *appender) mend() error {
 	if err != nil {
 		return err
 	}
-	a.size = info.Size()
+	a.size, a.begun = info.Size(), born(a.handle, info)
 	buf := make([]byte, 64<<10)
 	for end := a.size; end > 0; {
 		if a.size-end > maxTail {
@@ -161,30 +174,6 @@ func (a *appender) write(lines []byte, sync bool) error {
 }
 
 func (a *appender) close() error { return a.Close() }
-
-// rotate frees the name path: path becomes path.1, path.1 becomes path.2, and so on to the first gap, such as an interrupted
-// rotation leaves, or to path.keep, which is replaced.
-func rotate(path string, keep int) error {
-	name := func(i int) string {
-		if i == 0 {
-			return path
-		}
-		return path + "." + strconv.Itoa(i)
-	}
-	last := 1
-	for last < keep {
-		if _, err := os.Lstat(name(last)); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		last++
-	}
-	for i := last; i > 0; i-- {
-		if err := os.Rename(name(i-1), name(i)); err != nil {
-			return fmt.Errorf("rotate: %w", err)
-		}
-	}
-	return nil
-}
 
 // judge gives err its class and says how to mend it.
 func judge(path string, err error) error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fault"
@@ -21,9 +22,11 @@ const maxOpen = 64
 type Sink struct {
 	path   event.Template
 	limits event.Limits
-	files  opener
-	keep   int
-	max    int64 // 0: no rotation
+	files  filesystem
+	zip    *zipper       // nil: no rotation
+	max    int64         // 0: a file may have any size
+	age    time.Duration // 0: and any age
+	now    func() time.Time
 	sync   bool
 
 	mu     sync.Mutex // held for a whole Send
@@ -50,15 +53,20 @@ func New(cfg Config) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse path: %w", err)
 	}
-	return &Sink{
+	s := &Sink{
 		path:   path,
 		limits: cfg.Batch.limits(),
 		files:  disk{mode: fs.FileMode(cfg.Mode), sync: cfg.Fsync == fsyncBatch},
-		keep:   cfg.Keep,
 		max:    int64(cfg.MaxBytes),
+		age:    cfg.MaxAge.Std(),
+		now:    time.Now,
 		sync:   cfg.Fsync == fsyncBatch,
 		open:   map[string]*appender{},
-	}, nil
+	}
+	if cfg.rotates() {
+		s.zip = newZipper(s.files, cfg.Keep, cfg.Compress == compressGzip)
+	}
+	return s, nil
 }
 
 // Limits tells the lane how to cut.
@@ -166,15 +174,18 @@ func (s *Sink) append(p *part, events []event.Event) error {
 		s.lines = appendLine(s.lines, events[i].Body)
 	}
 	a, err := s.appender(p.path)
-	if err == nil && s.max > 0 && a.size > 0 && a.size+int64(len(s.lines)) > s.max {
+	if err == nil && s.full(a, len(s.lines)) {
 		delete(s.open, p.path)
 		_ = a.close() // what it had is synced, or is cut off when it is opened again
-		if err = rotate(p.path, s.keep); err == nil {
+		if err = s.zip.rotate(p.path); err == nil {
 			a, err = s.appender(p.path)
 		}
 	}
 	if err != nil {
 		return judge(p.path, err)
+	}
+	if a.size == 0 {
+		a.begun = s.now()
 	}
 	a.used = s.sends
 	if err := a.write(s.lines, s.sync); err != nil {
@@ -183,6 +194,11 @@ func (s *Sink) append(p *part, events []event.Event) error {
 		return judge(p.path, err)
 	}
 	return nil
+}
+
+// full tells whether a file has to be rotated before that many bytes go into it.
+func (s *Sink) full(a *appender, bytes int) bool {
+	return a.size > 0 && (s.max > 0 && a.size+int64(bytes) > s.max || s.age > 0 && s.now().Sub(a.begun) > s.age)
 }
 
 // appender gives the open file of that name. One that was moved or deleted by others is left alone and made anew.
@@ -207,6 +223,9 @@ func (s *Sink) appender(path string) (*appender, error) {
 		return nil, err
 	}
 	s.open[path] = a
+	if s.zip != nil {
+		s.zip.look(path)
+	}
 	return a, nil
 }
 
@@ -221,7 +240,8 @@ func (s *Sink) closeOldest() {
 	delete(s.open, oldest)
 }
 
-// Close closes all files. It is safe to call twice.
+// Close closes all files. It waits up to closeWait for a rotated one that is being compressed; the rest is left to the next start.
+// It is safe to call twice.
 func (s *Sink) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,5 +253,8 @@ func (s *Sink) Close() error {
 		}
 	}
 	clear(s.open)
+	if s.zip != nil {
+		errs = append(errs, s.zip.close())
+	}
 	return errors.Join(errs...)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/field"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
@@ -343,6 +344,9 @@ func TestValidate(t *testing.T) {
 		{"wrong placeholder", Config{Path: "{user}"}, []string{"path"}},
 		{"all wrong", Config{Path: "x", Fsync: "always", MaxBytes: 1, Mode: 600, Batch: Batch{Events: -1}}, []string{"fsync", "mode", "keep", "batch.events"}},
 		{"mode without write", Config{Path: "x", Mode: 0o444}, []string{"mode"}},
+		{"by age", Config{Path: "x", MaxAge: field.Duration(24 * time.Hour), Compress: "gzip", Keep: 7}, nil},
+		{"by age, wrong", Config{Path: "x", MaxAge: field.Duration(time.Second), Compress: "zip"}, []string{"keep", "max_age", "compress"}},
+		{"nothing to compress", Config{Path: "x", Compress: "gzip"}, []string{"compress"}},
 		{"keep alone", Config{Path: "x", Keep: 1}, []string{"max_bytes"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -357,6 +361,24 @@ func TestValidate(t *testing.T) {
 				t.Errorf("fields at fault are %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestMode(t *testing.T) {
+	for text, want := range map[string]Mode{"0640": 0o640, "640": 0o640, "0o600": 0o600} {
+		var m Mode
+		if err := m.UnmarshalText([]byte(text)); err != nil || m != want {
+			t.Errorf("%s is %o, %v", text, m, err)
+		}
+		if b, _ := m.MarshalText(); m.UnmarshalText(b) != nil || m != want {
+			t.Errorf("%s is written as %s", text, b)
+		}
+	}
+	for _, text := range []string{"0680", "rw", "-1", ""} {
+		var m Mode
+		if m.UnmarshalText([]byte(text)) == nil {
+			t.Errorf("%q is taken as %o", text, m)
+		}
 	}
 }
 

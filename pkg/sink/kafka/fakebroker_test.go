@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -157,10 +159,34 @@ func (b *broker) serve(conn net.Conn) {
 		if reply == nil {
 			return
 		}
-		if err := protocol.WriteResponse(conn, version, id, reply); err != nil {
+		var out bytes.Buffer
+		if err := protocol.WriteResponse(&out, version, id, reply); err != nil || !b.write(conn, reply, out.Bytes()) {
 			return
 		}
 	}
+}
+
+// write gives false when the connection is to be cut. Modes are of Produce requests.
+func (b *broker) write(conn net.Conn, to protocol.Message, reply []byte) bool {
+	mode := sinktest.Accept
+	if _, ok := to.(*produce.Response); ok {
+		b.do(func() { mode = b.mode })
+	}
+	switch mode {
+	case sinktest.CutDuring:
+		conn.Write(reply[:len(reply)/2])
+		return false
+	case sinktest.Slow:
+		for i := range reply {
+			<-time.After(100 * time.Microsecond)
+			if _, err := conn.Write(reply[i : i+1]); err != nil {
+				return false
+			}
+		}
+		return true
+	}
+	_, err := conn.Write(reply)
+	return err == nil && mode != sinktest.CutReplied
 }
 
 // accept reads a Produce request of version 8 for one partition and answers yes; false if another request comes next.

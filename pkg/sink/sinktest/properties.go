@@ -113,6 +113,20 @@ func cut(mode Mode) func(testing.TB, Sink, Peer) error {
 	}
 }
 
+// cutReplied is a connection that is gone when it is needed next: nothing goes out twice for that.
+func cutReplied(_ testing.TB, s Sink, p Peer) error {
+	var all []event.Event
+	p.Set(CutReplied)
+	for n := range 4 {
+		events := small(s, 100*n, 2)
+		all = append(all, events...)
+		if err := resend(s, events); err != nil {
+			return err
+		}
+	}
+	return exactly(p.Received(), all)
+}
+
 func hang(_ testing.TB, s Sink, p Peer) error {
 	events := small(s, 0, 3)
 	p.Set(Hang)
@@ -133,47 +147,33 @@ func hang(_ testing.TB, s Sink, p Peer) error {
 	return atLeastOnce(p.Received(), events, nil)
 }
 
-func refuseMarked(_ testing.TB, s Sink, p Peer) error {
-	for _, c := range []struct {
-		n      int
-		marked map[int]bool
-	}{
-		{1, map[int]bool{0: true}},
-		{5, map[int]bool{2: true}},
-		{9, map[int]bool{0: true, 3: true, 4: true, 8: true}},
-		{3, map[int]bool{0: true, 1: true, 2: true}},
-	} {
-		var events, good, bad []event.Event
-		for i := range c.n {
-			e := newEvent(1000*c.n+i, "plain")
-			if c.marked[i] {
-				e = newEvent(1000*c.n+i, Marker)
-				bad = append(bad, e)
-			} else {
-				good = append(good, e)
-			}
-			events = append(events, e)
-		}
-		p.Set(RefuseMarked)
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		poison, err := Deliver(ctx, s, events)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("deliver %d events, %d of them marked: %w", c.n, len(bad), err)
-		}
-		for _, i := range poison {
-			if !c.marked[i] {
-				return fmt.Errorf("event %d of %d is reported as poison, the peer had nothing against it", i, c.n)
-			}
-		}
-		if len(poison) != len(bad) {
-			return fmt.Errorf("poison is %v, want %d events", poison, len(bad))
-		}
-		if err := atLeastOnce(p.Received(), good, bad); err != nil {
+// slow is a peer that is alive, byte by byte: with patience Send succeeds, and without it ends with its context.
+func slow(_ testing.TB, s Sink, p Peer) error {
+	first, second := small(s, 0, 2), small(s, 100, 2)
+	p.Set(Slow)
+	if err := send(s, first); err != nil {
+		return err
+	}
+	if err := exactly(p.Received(), first); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	err := s.Send(ctx, second)
+	if took := time.Since(began); took > patience/2 {
+		return fmt.Errorf("Send ended %s after it began, its context after 20ms", took)
+	}
+	if err != nil && fault.Of(err) != fault.Retryable {
+		return class(err, fault.Retryable)
+	}
+	p.Set(Accept)
+	if err != nil {
+		if err := resend(s, second); err != nil {
 			return err
 		}
 	}
-	return nil
+	return atLeastOnce(p.Received(), append(first, second...), nil)
 }
 
 func concurrent(t testing.TB, s Sink, p Peer) error {

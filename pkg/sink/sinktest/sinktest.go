@@ -3,8 +3,10 @@
 // A sink's test gives Run a fresh sink and a Peer, the receiver at the other end, which treats requests as the test tells it.
 // Every property is a subtest; a property that the protocol cannot have is named in Harness.Skip with the reason:
 //
-//	batch, single, empty, content, large, busy, deny, cut-before, cut-after, hang, refuse-marked, concurrent,
-//	close-while-sending, send-after-close, goroutines, stream
+//	batch, single, empty, content, large, busy, deny, slow, cut-before, cut-during, cut-after, cut-replied, hang,
+//	refuse-marked, partial, too-large, concurrent, close-while-sending, send-after-close, goroutines, stream
+//
+// Cuts is the contract of sinks over HTTP for connections that break anywhere.
 package sinktest
 
 import (
@@ -34,8 +36,11 @@ const (
 	Busy                     // refuses for now: must be judged Retryable
 	Deny                     // refuses the credentials or the target: must be judged Blocked
 	CutBefore                // closes the connection before it has read the request: nothing is stored
+	CutDuring                // stores the request, then closes the connection in the middle of its reply: the result is unknown
 	CutAfter                 // stores the request, then closes the connection without a reply: the result is unknown
 	Hang                     // reads the request and never replies: Send must end with its context
+	CutReplied               // stores the request, replies and closes the connection: the result is known
+	Slow                     // takes the request, or answers it, byte by byte with a pause between
 	RefuseMarked             // refuses events whose body contains Marker: they must come out as poison, alone or by splitting
 )
 
@@ -63,8 +68,9 @@ type Drainer interface {
 // Harness makes a fresh sink and its peer, which ends with t.Cleanup; the sink is closed by Run, New may close it again.
 // Skip names properties that the protocol cannot have, with the reason.
 type Harness struct {
-	New  func(t *testing.T) (Sink, Peer)
-	Skip map[string]string
+	New      func(t *testing.T) (Sink, Peer)
+	TooLarge int // bytes of a body that the sink itself will not send
+	Skip     map[string]string
 }
 
 // property checks one promise with a fresh sink and peer; the error says how it was broken. t only logs and skips.
@@ -73,30 +79,38 @@ type property struct {
 	check func(t testing.TB, s Sink, p Peer) error
 }
 
-var properties = []property{
-	{"batch", batch},
-	{"single", single},
-	{"empty", empty},
-	{"content", content},
-	{"large", large},
-	{"busy", refused(Busy)},
-	{"deny", refused(Deny)},
-	{"cut-before", cut(CutBefore)},
-	{"cut-after", cut(CutAfter)},
-	{"hang", hang},
-	{"refuse-marked", refuseMarked},
-	{"concurrent", concurrent},
-	{"close-while-sending", closeWhileSending},
-	{"send-after-close", sendAfterClose},
-	{"goroutines", goroutines},
-	{"stream", stream},
+// properties are all of them.
+func (h Harness) properties() []property {
+	return []property{
+		{"batch", batch},
+		{"single", single},
+		{"empty", empty},
+		{"content", content},
+		{"large", large},
+		{"busy", refused(Busy)},
+		{"deny", refused(Deny)},
+		{"slow", slow},
+		{"cut-before", cut(CutBefore)},
+		{"cut-during", cut(CutDuring)},
+		{"cut-after", cut(CutAfter)},
+		{"cut-replied", cutReplied},
+		{"hang", hang},
+		{"refuse-marked", refuseMarked},
+		{"partial", partial},
+		{"too-large", tooLarge(h.TooLarge)},
+		{"concurrent", concurrent},
+		{"close-while-sending", closeWhileSending},
+		{"send-after-close", sendAfterClose},
+		{"goroutines", goroutines},
+		{"stream", stream},
+	}
 }
 
 // Run holds the sink against the contract.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	known := map[string]bool{}
-	for _, p := range properties {
+	for _, p := range h.properties() {
 		known[p.name] = true
 		t.Run(p.name, func(t *testing.T) {
 			if reason, ok := h.Skip[p.name]; ok {

@@ -28,7 +28,10 @@ type flaws struct {
 	broken  func(m *memory, events []event.Event, err *error) // changes the outcome of a Send
 	deaf    bool                                              // Send does not end with its context or Close
 	leak    bool
+	fallen  bool // for broken to remember that it was
 }
+
+const memoryLimit = 2 << 20
 
 func newMemory() *memory { return &memory{closed: make(chan struct{})} }
 
@@ -79,7 +82,17 @@ func (m *memory) send(ctx context.Context, events []event.Event) error {
 	if m.leak {
 		go func() { <-time.After(time.Minute) }()
 	}
+	if failed := oversized(events); failed != nil {
+		return fault.Some(failed)
+	}
 	switch m.mode {
+	case Slow:
+		m.mu.Unlock()
+		err := m.wait(ctx, 100*time.Millisecond)
+		m.mu.Lock()
+		if err != nil {
+			return err
+		}
 	case Busy, CutBefore:
 		return errors.New("not now")
 	case Deny:
@@ -87,15 +100,7 @@ func (m *memory) send(ctx context.Context, events []event.Event) error {
 	case Hang:
 		m.mu.Unlock()
 		defer m.mu.Lock()
-		if m.deaf {
-			<-time.After(patience + time.Second)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-m.closed:
-			return errors.New("closed")
-		}
+		return m.wait(ctx, time.Hour)
 	case RefuseMarked:
 		failed := map[int]error{}
 		for i, e := range events {
@@ -118,10 +123,39 @@ func (m *memory) send(ctx context.Context, events []event.Event) error {
 	for _, e := range events {
 		m.store(e)
 	}
-	if m.mode == CutAfter {
+	if m.mode == CutAfter || m.mode == CutDuring {
 		return errors.New("cut")
 	}
 	return nil
+}
+
+func (m *memory) wait(ctx context.Context, d time.Duration) error {
+	if m.deaf {
+		<-time.After(patience + time.Second)
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-m.closed:
+		return errors.New("closed")
+	}
+}
+
+// oversized has the others of a batch wait for the next Send.
+func oversized(events []event.Event) (failed map[int]error) {
+	for i, e := range events {
+		if len(e.Body) > memoryLimit {
+			failed = map[int]error{i: fault.Refuse(errors.New("too large"), "")}
+		}
+	}
+	for i := range events {
+		if failed != nil && failed[i] == nil {
+			failed[i] = errors.New("not sent yet")
+		}
+	}
+	return failed
 }
 
 func (m *memory) store(e event.Event) {
@@ -131,7 +165,7 @@ func (m *memory) store(e event.Event) {
 func TestContractAcceptsCorrectSinks(t *testing.T) {
 	for name, byIndex := range map[string]bool{"poison": false, "partial": true} {
 		t.Run(name, func(t *testing.T) {
-			Run(t, Harness{New: func(*testing.T) (Sink, Peer) {
+			Run(t, Harness{TooLarge: memoryLimit, New: func(*testing.T) (Sink, Peer) {
 				m := newMemory()
 				m.byIndex = byIndex
 				return m, m
@@ -158,6 +192,14 @@ func TestContractRefusesBrokenSinks(t *testing.T) {
 		}
 	}
 	swallow := reclass(nil)
+	// twice stores what stands before the first event that fails, and has it sent again.
+	twice := func(m *memory, events []event.Event, err *error) {
+		if *err != nil {
+			m.mu.Lock()
+			m.store(events[0])
+			m.mu.Unlock()
+		}
+	}
 	blocked, poison := reclass(fault.Block(errors.New("x"))), reclass(fault.Refuse(errors.New("x"), ""))
 	for _, c := range []struct {
 		property, how string
@@ -187,6 +229,23 @@ func TestContractRefusesBrokenSinks(t *testing.T) {
 		{"cut-before", "hides it", flaws{broken: swallow}},
 		{"cut-after", "hides it", flaws{broken: swallow}},
 		{"cut-after", "blocks", flaws{broken: blocked}},
+		{"cut-during", "hides it", flaws{broken: swallow}},
+		{"cut-during", "gives up", flaws{broken: poison}},
+		{"slow", "hides it", flaws{broken: swallow}},
+		{"slow", "gives up", flaws{broken: poison}},
+		{"slow", "loses an event", flaws{broken: drop}},
+		{"cut-replied", "does not believe the reply", flaws{broken: func(m *memory, events []event.Event, err *error) {
+			if events[0].ID[len(events[0].ID)-1] == '0' && !m.fallen { // once
+				m.fallen, *err = true, errors.New("the connection is gone")
+			}
+		}}},
+		{"cut-replied", "gives up", flaws{broken: func(_ *memory, _ []event.Event, err *error) { *err = fault.Block(errors.New("x")) }}},
+		{"partial", "hides it", flaws{broken: swallow}},
+		{"partial", "loses an innocent one", flaws{byIndex: true, broken: drop}},
+		{"partial", "has stored what it sends again", flaws{broken: twice}},
+		{"too-large", "sends it", flaws{broken: swallow}},
+		{"too-large", "retries", flaws{broken: reclass(errors.New("x"))}},
+		{"too-large", "loses an innocent one", flaws{broken: drop}},
 		{"hang", "hides it", flaws{broken: swallow}},
 		{"refuse-marked", "retries", flaws{broken: reclass(errors.New("x"))}},
 		{"refuse-marked", "hides it", flaws{broken: swallow}},
@@ -199,7 +258,7 @@ func TestContractRefusesBrokenSinks(t *testing.T) {
 		t.Run(c.property+"/"+c.how, func(t *testing.T) {
 			m := newMemory()
 			m.flaws = c.flaws
-			for _, p := range properties {
+			for _, p := range (Harness{TooLarge: memoryLimit}).properties() {
 				if p.name == c.property && p.check(t, m, m) == nil {
 					t.Errorf("the property %s does not see a sink that %s", c.property, c.how)
 				}

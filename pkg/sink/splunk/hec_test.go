@@ -50,7 +50,7 @@ type envelope struct {
 
 func newHEC(t testing.TB) *hec {
 	h := &hec{token: testToken}
-	h.Server = httptest.NewUnstartedServer(h)
+	h.Server = httptest.NewUnstartedServer(sinktest.Faulty(h.now, h))
 	h.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			h.conns.Add(1)
@@ -62,6 +62,8 @@ func newHEC(t testing.TB) *hec {
 }
 
 func (h *hec) Set(m sinktest.Mode) { h.mu.Lock(); h.mode = m; h.mu.Unlock() }
+
+func (h *hec) now() sinktest.Mode { h.mu.Lock(); defer h.mu.Unlock(); return h.mode }
 
 func (h *hec) Received() []sinktest.Received { return h.received(false) }
 
@@ -195,10 +197,14 @@ func newSink(t testing.TB, h *hec, edit func(*Config)) *Sink {
 func TestContract(t *testing.T) {
 	for _, compression := range []string{"gzip", "none"} {
 		t.Run(compression, func(t *testing.T) {
-			sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) (sinktest.Sink, sinktest.Peer) {
-				h := newHEC(t)
-				return newSink(t, h, func(c *Config) { c.Compression = compression }), h
-			}})
+			sinktest.Run(t, sinktest.Harness{
+				New: func(t *testing.T) (sinktest.Sink, sinktest.Peer) {
+					h := newHEC(t)
+					return newSink(t, h, func(c *Config) { c.Compression = compression }), h
+				},
+				TooLarge: 1<<20 + 1,
+				Skip:     map[string]string{"partial": "receivers differ in whether they keep the events before a bad one: those are sent again"},
+			})
 		})
 	}
 }

@@ -18,6 +18,9 @@ import (
 // noReply are the properties that a protocol without replies cannot have.
 var noReply = map[string]string{
 	"cut-after":     "syslog has no reply: a cut after the request looks like one long after it; TestDyingPeerLosesNothing",
+	"cut-during":    "syslog has no reply that could break off",
+	"cut-replied":   "as cut-during",
+	"partial":       "as refuse-marked",
 	"refuse-marked": "syslog has no reply: a receiver cannot refuse an event",
 }
 
@@ -29,7 +32,8 @@ func TestContractTLS(t *testing.T) {
 			c := newContract(t, server, ca.file("ca.pem"))
 			return c, c
 		},
-		Skip: noReply,
+		TooLarge: tooLarge,
+		Skip:     noReply,
 	})
 }
 
@@ -45,9 +49,12 @@ func TestContractTCP(t *testing.T) {
 			c := newContract(t, nil, "")
 			return c, c
 		},
-		Skip: skip,
+		TooLarge: tooLarge,
+		Skip:     skip,
 	})
 }
+
+const tooLarge = 2 << 20
 
 // contract is the peer of sinktest, with the sink in front of it.
 type contract struct {
@@ -61,7 +68,7 @@ func newContract(t *testing.T, server *tls.Config, caFile string) *contract {
 	c := &contract{tls: server}
 	c.peer = newPeer(t, c.serve)
 	c.Sink = newSink(t, c.peer, func(cfg *Config) {
-		cfg.MaxMessageBytes = 2 << 20
+		cfg.MaxMessageBytes, cfg.OnOversize = tooLarge, deadLetter
 		if server != nil {
 			cfg.Address = "tls://" + c.ln.Addr().String()
 			cfg.TLS.CAFile = caFile
@@ -72,7 +79,7 @@ func newContract(t *testing.T, server *tls.Config, caFile string) *contract {
 
 func (c *contract) Send(ctx context.Context, events []event.Event) error {
 	err := c.Sink.Send(ctx, events)
-	if err == nil && c.now() == sinktest.Accept { // over plain TCP the kernel takes what its program then will not
+	if mode := c.now(); err == nil && (mode == sinktest.Accept || mode == sinktest.Slow) { // over plain TCP the kernel takes what its program then will not
 		c.taken.Add(int64(len(events)))
 	}
 	return err
@@ -101,8 +108,19 @@ func (c *contract) serve(p *peer, tcp net.Conn) {
 		conn = tc
 	}
 	r := bufio.NewReader(conn)
+	if mode == sinktest.Slow {
+		r = bufio.NewReader(drip{conn})
+	}
 	for mode != sinktest.CutBefore && p.storeOne(r) && mode != sinktest.CutAfter {
 	}
+}
+
+// drip reads byte by byte.
+type drip struct{ net.Conn }
+
+func (d drip) Read(p []byte) (int, error) {
+	<-time.After(100 * time.Microsecond)
+	return d.Conn.Read(p[:1])
 }
 
 func (p *peer) now() sinktest.Mode {
