@@ -21,7 +21,7 @@ RACE_SEEDS ?= 50
 # What it prints of a world that fails, then its sums.
 SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill tenants fuzz bench chart image tidy-check
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill tenants fuzz bench bench-sinks chart image tidy-check
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
@@ -89,6 +89,11 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . -benchmem ./pkg/...
 
+# What delivery costs in each sink, beside esutil.BulkIndexer and a naive HEC client. The first build takes minutes: the vendor's
+# client is large, which is why it has a module of its own and no part in make test.
+bench-sinks:
+	cd test/bench && GOWORK=off CGO_ENABLED=0 go run -trimpath .
+
 # Renders the chart with Helm and checks the configuration inside with logferry.
 chart: build
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
@@ -103,4 +108,5 @@ image:
 tidy-check:
 	go mod tidy -diff
 	cd test/peers && go mod tidy -diff
+	cd test/bench && go mod tidy -diff
 	@test -z "$$(gofmt -l cmd pkg test)" || { echo "gofmt is needed for:"; gofmt -l cmd pkg test; exit 1; }

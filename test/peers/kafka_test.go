@@ -29,13 +29,13 @@ type dumped struct {
 	ValueBase64 []byte            `json:"value_base64"`
 }
 
-// kafkaJars is where setup.sh puts them.
-func kafkaJars() string {
+// jarsOf is where setup.sh puts the jars of a receiver.
+func jarsOf(name string) string {
 	cache, _ := os.UserCacheDir()
 	if base := os.Getenv("LOGFERRY_PEERS"); base != "" {
 		cache = base
 	}
-	return filepath.Join(cache, "logferry-peers", "kafka", "jars")
+	return filepath.Join(cache, "logferry-peers", name, "jars")
 }
 
 // TestKafka sends to both brokers by the same steps, and reads again over TLS after a restart in the same folder.
@@ -45,7 +45,7 @@ func TestKafka(t *testing.T) {
 		args func(dir string) []string
 	}{
 		{"kfakepeer", func(dir string) []string { return []string{"-data-dir=" + filepath.Join(dir, "data")} }},
-		{"kafkapeer", func(string) []string { return []string{"-jars=" + kafkaJars()} }},
+		{"kafkapeer", func(string) []string { return []string{"-jars=" + jarsOf("kafka")} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -86,7 +86,7 @@ func TestKafka(t *testing.T) {
 func TestKafkaWithSASLAndTransactions(t *testing.T) {
 	for name, args := range map[string][]string{
 		"kfakepeer": {"-brokers=3"},
-		"kafkapeer": {"-jars=" + kafkaJars(), "-config=message.max.bytes=4096;auto.create.topics.enable=false"},
+		"kafkapeer": {"-jars=" + jarsOf("kafka"), "-config=message.max.bytes=4096;auto.create.topics.enable=false"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requirePeer(t, name, args...)

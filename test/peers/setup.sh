@@ -13,8 +13,7 @@ mkdir -p "$base/logferry-peers" || exit 1
 cache=$(cd "$base/logferry-peers" && pwd)
 mkdir -p "$cache/bin" "$cache/log"
 
-peers=(hecpeer kfakepeer kafkapeer rsyslogpeer)
-jars=$cache/kafka/jars
+peers=(hecpeer kfakepeer kafkapeer rsyslogpeer opensearchpeer)
 
 # Two checkouts may share the cache: one at a time.
 if command -v flock >/dev/null; then
@@ -39,7 +38,7 @@ build_binaries() {
   key=$(source_key)
   stage=$(mktemp -d "$cache/stage.XXXXXX") || return
   # One build each, the large one last: a module that cannot be fetched costs its own receiver only.
-  for name in kafkadump kfakepeer kafkapeer rsyslogpeer hecpeer; do
+  for name in kafkadump kfakepeer kafkapeer rsyslogpeer opensearchpeer hecpeer; do
     [[ -x $cache/bin/$name && $(cat "$cache/bin/$name.key" 2>/dev/null) == "$key" ]] && continue
     note "building $name"
     rm -f "$cache/bin/$name" "$cache/bin/$name.key" # never let an older build pass for this one
@@ -50,19 +49,20 @@ build_binaries() {
   rm -rf "$stage"
 }
 
+# fetch_jars copies what NAME/pom.xml lists, and what that needs, to the cache. Maven holds each file against its checksum (-C).
 fetch_jars() {
-  local key stage
-  key=$(sha256sum <kafka/pom.xml)
-  [[ $(cat "$cache/kafka/key" 2>/dev/null) == "$key" ]] && return
-  have mvn && have java || { note "mvn or java is not installed: no Apache Kafka"; return; }
-  note "fetching Kafka's jars"
-  mkdir -p "$cache/kafka"
+  local name=$1 key stage
+  key=$(sha256sum <"$name/pom.xml")
+  [[ $(cat "$cache/$name/key" 2>/dev/null) == "$key" ]] && return
+  have mvn && have java || { note "mvn or java is not installed: no jars for $name"; return; }
+  note "fetching the jars of $name"
+  mkdir -p "$cache/$name"
   stage=$(mktemp -d "$cache/stage.XXXXXX") || return
-  if mvn -q -B -f kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
-    -DoutputDirectory="$stage/jars" >"$cache/log/mvn.log" 2>&1; then
-    rm -rf "$jars" && mv "$stage/jars" "$jars" && printf '%s\n' "$key" >"$cache/kafka/key"
+  if mvn -q -B -C -f "$name/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+    -DoutputDirectory="$stage/jars" >"$cache/log/mvn-$name.log" 2>&1; then
+    rm -rf "$cache/$name/jars" && mv "$stage/jars" "$cache/$name/jars" && printf '%s\n' "$key" >"$cache/$name/key"
   else
-    note "mvn failed: see $cache/log/mvn.log"
+    note "mvn failed: see $cache/log/mvn-$name.log"
   fi
   rm -rf "$stage"
 }
@@ -106,7 +106,10 @@ install_packages() (
 # probe prints one receiver's entry of peers.json.
 probe() {
   local args=() why
-  [[ $1 == kafkapeer ]] && args=("-jars=$jars")
+  case $1 in
+    kafkapeer) args=("-jars=$cache/kafka/jars") ;;
+    opensearchpeer) args=("-jars=$cache/opensearch/jars") ;;
+  esac
   if [[ -x $cache/bin/$1 ]]; then
     timeout 30 "$cache/bin/$1" -probe "${args[@]}" && return
     why="$cache/bin/$1 -probe failed"
@@ -119,7 +122,7 @@ probe() {
 }
 
 install_packages &
-fetch_jars &
+{ fetch_jars kafka; fetch_jars opensearch; } &
 build_binaries
 wait
 

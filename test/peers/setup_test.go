@@ -37,8 +37,8 @@ func TestSetupOnABareMachine(t *testing.T) {
 	if err := json.Unmarshal(b, &all); err != nil {
 		t.Fatalf("decode peers.json: %v\n%s", err, b)
 	}
-	if len(all) != 4 {
-		t.Errorf("peers.json has %d entries, want 4", len(all))
+	if len(all) != 5 {
+		t.Errorf("peers.json has %d entries, want 5", len(all))
 	}
 	for _, s := range all {
 		if s.Name == "" || s.Ready || s.Why != "go is not installed" {
