@@ -165,7 +165,7 @@ func (c *checker) sink(ctx context.Context, s config.Sink, records []event.Recor
 		_, err = route.NewTrimmer(s.Route) // a key that is missing is found here, not at the start
 	}
 	if err == nil {
-		sink, err = c.App.sink(s, schema, func(event.StreamKey, int) {})
+		sink, err = c.App.sink(s, schema, func(event.StreamKey, int) {}, func(event.StreamKey, int) {})
 	}
 	if err != nil {
 		line.Says = err.Error()
@@ -198,6 +198,7 @@ func probe(ctx context.Context, block string, sink pipeline.Sink, records []even
 		"kafka":   "the topics are there; the right to write is not tried",
 		"syslog":  "the receiver takes the connection",
 		"elastic": "the cluster takes the credentials; the right to write is not tried",
+		"http":    "the collector answers; whether it takes events is not tried",
 		"file":    "the files can be written",
 	}[block]
 	return found, prober.Probe(ctx, records)

@@ -71,6 +71,8 @@ func where(s config.Sink, rec *event.Record) string {
 		return "in the log of the receiver at " + s.Syslog.Address
 	case "elastic":
 		return "in " + fill(s.Elastic.Target()) + " of the cluster"
+	case "http":
+		return "in what " + s.HTTP.Endpoints[0] + " feeds"
 	case "file":
 		return "in the file " + fill(s.File.Path)
 	}

@@ -147,6 +147,7 @@ sinks:
   - {name: console, schema: raw, stdout: {}}
   - {name: quiet, streams: [signins.*], schema: raw, file: {path: %[7]q}}
   - {name: splunk, splunk: {endpoints: ["http://%[8]s"], token_file: %[9]q}}
+  - {name: collector, http: {endpoints: ["http://%[8]s"], bearer_token_file: %[9]q}}
   - {name: lake, kafka: {brokers: ["%[8]s"], topic: "entra-{family}", timeout: 3s}}
   - {name: relay, syslog: {address: "tcp://%[8]s"}}
 `, filepath.Join(dir, "state"), simulator.DefaultDomain, simulator.DefaultClientID, filepath.Join(dir, "secret"), filepath.Join(dir, "{family}", "{stream}.ndjson"),
@@ -157,7 +158,7 @@ sinks:
 		if err != nil {
 			t.Fatal(err)
 		}
-		for part, says := range map[string]string{"sink splunk": "connection refused", "sink lake": "connection refused", "sink relay": "connection refused"} {
+		for part, says := range map[string]string{"sink splunk": "connection refused", "sink collector": "connection refused", "sink lake": "connection refused", "sink relay": "connection refused"} {
 			if l := found(t, lines, part); l.OK || !strings.Contains(l.Says, says) {
 				t.Errorf("%+v, want %q", l, says)
 			}

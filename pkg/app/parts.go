@@ -16,6 +16,7 @@ import (
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/route"
+	"github.com/logferry/logferry/pkg/sink/collector"
 	"github.com/logferry/logferry/pkg/sink/elastic"
 	"github.com/logferry/logferry/pkg/sink/file"
 	"github.com/logferry/logferry/pkg/sink/kafka"
@@ -88,6 +89,9 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 	sink, err := a.sink(s, schema, func(key event.StreamKey, n int) {
 		a.metrics.Truncated(s.Name, n)
 		told.add(key, event.SinkCounts{Truncated: uint64(n)})
+	}, func(key event.StreamKey, n int) {
+		a.metrics.Duplicates(s.Name, n)
+		told.add(key, event.SinkCounts{Duplicates: uint64(n)})
 	})
 	if err != nil {
 		return pipeline.Outlet{}, err
@@ -113,7 +117,7 @@ func wants(s config.Sink) func(event.StreamKey) bool {
 	return func(key event.StreamKey) bool { return s.Wants(key.Stream) }
 }
 
-func (a *App) sink(s config.Sink, schema event.Schema, truncated func(event.StreamKey, int)) (pipeline.Sink, error) {
+func (a *App) sink(s config.Sink, schema event.Schema, truncated, duplicate func(event.StreamKey, int)) (pipeline.Sink, error) {
 	switch s.Block() {
 	case "splunk":
 		return splunk.New(*s.Splunk, schema, splunk.Options{})
@@ -122,7 +126,9 @@ func (a *App) sink(s config.Sink, schema event.Schema, truncated func(event.Stre
 	case "syslog":
 		return syslog.New(*s.Syslog, syslog.Options{OnTruncate: truncated})
 	case "elastic":
-		return elastic.New(*s.Elastic, schema, elastic.Options{})
+		return elastic.New(*s.Elastic, schema, elastic.Options{OnDuplicate: duplicate})
+	case "http":
+		return collector.New(*s.HTTP, schema, collector.Options{})
 	case "file":
 		return file.New(*s.File)
 	case "stdout":

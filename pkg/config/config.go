@@ -13,6 +13,7 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/field"
 	"github.com/logferry/logferry/pkg/route"
+	"github.com/logferry/logferry/pkg/sink/collector"
 	"github.com/logferry/logferry/pkg/sink/elastic"
 	"github.com/logferry/logferry/pkg/sink/file"
 	"github.com/logferry/logferry/pkg/sink/kafka"
@@ -64,6 +65,8 @@ type Sink struct {
 	Elastic  *elastic.Config `yaml:"elastic,omitempty"`
 	File     *file.Config    `yaml:"file,omitempty"`
 	Stdout   *file.Stdout    `yaml:"stdout,omitempty"` // has no settings: {}
+
+	HTTP *collector.Config `yaml:"http,omitempty"`
 }
 
 // Schema is a schema's name with its options, written as a name alone or as {name: ecs, option: value}.
@@ -203,7 +206,7 @@ func (s Sink) blocks() []string {
 	for _, b := range []struct {
 		name string
 		set  bool
-	}{{"splunk", s.Splunk != nil}, {"kafka", s.Kafka != nil}, {"syslog", s.Syslog != nil}, {"elastic", s.Elastic != nil}, {"file", s.File != nil}, {"stdout", s.Stdout != nil}} {
+	}{{"splunk", s.Splunk != nil}, {"kafka", s.Kafka != nil}, {"syslog", s.Syslog != nil}, {"elastic", s.Elastic != nil}, {"http", s.HTTP != nil}, {"file", s.File != nil}, {"stdout", s.Stdout != nil}} {
 		if b.set {
 			names = append(names, b.name)
 		}
@@ -215,7 +218,7 @@ func (s Sink) validate(schemas Schemas) []error {
 	var faults []error
 	switch blocks := s.blocks(); len(blocks) {
 	case 0:
-		faults = append(faults, field.Errorf("", "says not where to send: add one of splunk, kafka, syslog, elastic, file, stdout"))
+		faults = append(faults, field.Errorf("", "says not where to send: add one of splunk, kafka, syslog, elastic, http, file, stdout"))
 	case 1:
 	default:
 		faults = append(faults, field.Errorf("", "has %s: exactly one receiver each, make them sinks of their own", strings.Join(blocks, " and ")))
@@ -231,6 +234,9 @@ func (s Sink) validate(schemas Schemas) []error {
 	}
 	if s.Elastic != nil {
 		faults = append(faults, field.In("elastic", s.Elastic.Validate()))
+	}
+	if s.HTTP != nil {
+		faults = append(faults, field.In("http", s.HTTP.Validate()))
 	}
 	if s.File != nil {
 		faults = append(faults, field.In("file", s.File.Validate()))

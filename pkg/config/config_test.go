@@ -85,6 +85,7 @@ func TestFaults(t *testing.T) {
       auth: {client_id: 11111111-2222-3333-4444-555555555555, client_secret_file: /run/secrets/graph}
 sinks:`, 9, "source contoso reads audits"},
 		{"a data stream without @timestamp", "    stdout: {}", "    schema: raw\n    elastic: {endpoints: [\"https://es.example.com:9200\"]}", 9, "@timestamp"},
+		{"a faulty http block", "    stdout: {}", "    http: {endpoints: [\"https://collector.example.com/in\"], headers: {X-Api-Key: x}}", 9, "secret_headers"},
 		{"a faulty elastic block", "    stdout: {}", "    elastic: {endpoints: [\"https://es.example.com:9200\"], index: Entra}", 9, "lower case"},
 		{"when_full", "    stdout: {}", "    when_full: drop\n    stdout: {}", 9, "wait (fetching waits, nothing is lost) or skip_oldest"},
 		{"an unknown condition", "    stdout: {}", "    where:\n      - outcome: failure\n        users: anna\n    stdout: {}", 11, "did you mean user"},

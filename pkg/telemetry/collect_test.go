@@ -61,6 +61,7 @@ func metricsOf(st pipeline.Status) *Metrics {
 	m.Commits(func() uint64 { return 1 })
 	m.Request("contoso", "audits", 200, 1, time.Second)
 	m.Truncated("splunk", 1)
+	m.Duplicates("splunk", 1)
 	_ = m.Sink("splunk", refusing{}).Send(context.Background(), []event.Event{{}})
 	return m
 }

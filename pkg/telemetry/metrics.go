@@ -23,6 +23,7 @@ type Metrics struct {
 	sendTime *prometheus.HistogramVec
 	sent     *prometheus.CounterVec
 	cut      *prometheus.CounterVec
+	had      *prometheus.CounterVec
 }
 
 // NewMetrics makes the registry with the process's own metrics and the build's version.
@@ -36,10 +37,11 @@ func NewMetrics(version string) *Metrics {
 		sendTime: histogram("sink_send_duration_seconds", "Time of one attempt to send.", "sink"),
 		sent:     counter("sink_sent_bytes_total", "Bytes of event bodies in accepted batches, before compression.", "sink"),
 		cut:      counter("sink_truncated_events_total", "Delivered events that were cut to the receiver's limit.", "sink"),
+		had:      counter("sink_duplicate_events_total", "Delivered events that the receiver said it had already.", "sink"),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "logferry_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	m.Registry.MustRegister(m.requests, m.latency, m.received, m.sends, m.sendTime, m.sent, m.cut, build,
+	m.Registry.MustRegister(m.requests, m.latency, m.received, m.sends, m.sendTime, m.sent, m.cut, m.had, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -62,6 +64,11 @@ func (m *Metrics) Request(source, stream string, status, bytes int, took time.Du
 // Truncated counts events that a sink has cut to its receiver's limit.
 func (m *Metrics) Truncated(sink string, events int) {
 	m.cut.WithLabelValues(sink).Add(float64(events))
+}
+
+// Duplicates counts events that a receiver said it had already.
+func (m *Metrics) Duplicates(sink string, events int) {
+	m.had.WithLabelValues(sink).Add(float64(events))
 }
 
 // Watch adds the pipeline's ledger and places to what is scraped.

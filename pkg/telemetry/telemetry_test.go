@@ -58,6 +58,7 @@ func TestMetricsShowTheLedger(t *testing.T) {
 	m.Watch(st)
 	m.Request("contoso", "audits", 200, 1000, time.Second)
 	m.Truncated("relay", 2)
+	m.Duplicates("elastic", 3)
 	m.Commits(func() uint64 { return 7 })
 	_, body := get(t, m.AdminHandler(st), "/metrics")
 	for _, want := range []string{
@@ -69,6 +70,7 @@ func TestMetricsShowTheLedger(t *testing.T) {
 		`logferry_journal_full_seconds 0`,
 		`logferry_source_requests_total{source="contoso",status="200",stream="audits"} 1`,
 		`logferry_sink_truncated_events_total{sink="relay"} 2`,
+		`logferry_sink_duplicate_events_total{sink="elastic"} 3`,
 		`logferry_state_commits_total 7`,
 		`logferry_build_info{version="1.2.3"} 1`,
 	} {

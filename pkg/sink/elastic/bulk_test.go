@@ -12,22 +12,20 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
 const (
-	testTenant = "11111111-2222-3333-4444-555555555555"
-	testKey    = "VnVhQ2ZHY0JDZGJrUW0tZTVhT3g6dWkybHAyYXhUTm1zeWFrdzl0dk5udw=="
+	testKey = "VnVhQ2ZHY0JDZGJrUW0tZTVhT3g6dWkybHAyYXhUTm1zeWFrdzl0dk5udw=="
 )
 
 // cluster is _bulk as a test needs it, strict about the form of requests: it knows creates only, stores each _id once per index
@@ -98,11 +96,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case mode == sinktest.CutBefore:
-		cut(w)
-	case mode == sinktest.Hang:
-		io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
+	case posttest.Misbehave(w, r, mode):
 	case mode == sinktest.Busy:
 		answer(w, 429, `{"error":{"type":"circuit_breaking_exception","reason":"[parent] Data too large"},"status":429}`)
 	case mode == sinktest.Deny || r.Header.Get("Authorization") != auth:
@@ -141,7 +135,7 @@ func (c *cluster) take(w http.ResponseWriter, r *http.Request, mode sinktest.Mod
 		out.WriteString("}}")
 	}
 	if mode == sinktest.CutAfter {
-		cut(w)
+		posttest.Cut(w)
 		return
 	}
 	answer(w, 200, `{"errors":`+strconv.FormatBool(failed)+out.String()+"]}")
@@ -217,26 +211,9 @@ func answer(w http.ResponseWriter, status int, body string) {
 	io.WriteString(w, body)
 }
 
-// cut closes the connection without a reply.
-func cut(w http.ResponseWriter) {
-	conn, _, err := w.(http.Hijacker).Hijack()
-	if err == nil {
-		conn.Close()
-	}
-}
-
-// secretFile writes a secret to a file and gives its path.
-func secretFile(t testing.TB, secret string) string {
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // newSink makes a sink for the cluster, in schema ecs; edit changes its configuration.
 func newSink(t testing.TB, c *cluster, edit func(*Config)) *Sink {
-	cfg := Config{Endpoints: []string{c.URL}, APIKeyFile: secretFile(t, testKey+"\n")}
+	cfg := Config{Common: post.Common{Endpoints: []string{c.URL}}, APIKeyFile: posttest.SecretFile(t, testKey+"\n")}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -246,25 +223,6 @@ func newSink(t testing.TB, c *cluster, edit func(*Config)) *Sink {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
-}
-
-// sample makes an event of the stream with that body.
-func sample(n int, stream, body string) event.Event {
-	e := event.Event{Body: []byte(body), Record: event.Record{
-		Key:  event.StreamKey{Cloud: "global", Tenant: testTenant, Stream: stream},
-		ID:   fmt.Sprintf("record-%d", n),
-		Time: time.Date(2026, 3, 1, 23, 59, 59, 123_456_700, time.UTC),
-	}}
-	e.EventID = e.Record.EventID()
-	return e
-}
-
-func samples(n int) []event.Event {
-	var events []event.Event
-	for i := range n {
-		events = append(events, sample(i, "signins.interactive", fmt.Sprintf(`{"n":%d}`, i)))
-	}
-	return events
 }
 
 func TestContract(t *testing.T) {
@@ -299,12 +257,12 @@ func TestAuth(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cl := newCluster(t)
 			cl.auth = c.header
-			s := newSink(t, cl, func(cfg *Config) { c.edit(cfg, secretFile(t, c.secret)) })
-			err := s.Send(t.Context(), samples(1))
+			s := newSink(t, cl, func(cfg *Config) { c.edit(cfg, posttest.SecretFile(t, c.secret)) })
+			err := s.Send(t.Context(), posttest.Samples(1))
 			if c.header != "" && err != nil {
 				t.Error(err)
 			}
-			if c.header == "" && (outcome(err) != "blocked" || cl.requests.Load() != 0 || strings.Contains(err.Error(), testKey)) {
+			if c.header == "" && (posttest.Outcome(err) != "blocked" || cl.requests.Load() != 0 || strings.Contains(err.Error(), testKey)) {
 				t.Errorf("%d requests, %v", cl.requests.Load(), err)
 			}
 		})
@@ -312,7 +270,7 @@ func TestAuth(t *testing.T) {
 	t.Run("none", func(t *testing.T) {
 		cl := newCluster(t)
 		cl.auth = ""
-		if err := newSink(t, cl, func(c *Config) { c.APIKeyFile = "" }).Send(t.Context(), samples(1)); err != nil {
+		if err := newSink(t, cl, func(c *Config) { c.APIKeyFile = "" }).Send(t.Context(), posttest.Samples(1)); err != nil {
 			t.Error(err)
 		}
 	})

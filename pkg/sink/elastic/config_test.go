@@ -1,15 +1,15 @@
 package elastic
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/logferry/logferry/pkg/event"
-	"github.com/logferry/logferry/pkg/field"
 	"github.com/logferry/logferry/pkg/secure"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 )
 
 func TestValidate(t *testing.T) {
@@ -36,6 +36,7 @@ func TestValidate(t *testing.T) {
 		{"blank", func(c *Config) { c.Index = "entra logs" }, []string{"index"}},
 		{"pattern", func(c *Config) { c.DataStream = "logs-*" }, []string{"data_stream"}},
 		{"first", func(c *Config) { c.DataStream = "_logs" }, []string{"data_stream"}},
+		{"pipeline", func(c *Config) { c.Pipeline = "a\nb" }, []string{"pipeline"}},
 		{"two ways", func(c *Config) { c.APIKeyFile, c.BearerTokenFile = "a", "b" }, []string{"bearer_token_file"}},
 		{"user alone", func(c *Config) { c.User = "u" }, []string{"password_file"}},
 		{"password alone", func(c *Config) { c.PasswordFile = "p" }, []string{"password_file"}},
@@ -45,20 +46,10 @@ func TestValidate(t *testing.T) {
 		}, []string{"compression", "batch.events", "tls", "proxy"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := Config{Endpoints: []string{"https://es.example.com:9200"}}
+			cfg := Config{Common: post.Common{Endpoints: []string{"https://es.example.com:9200"}}}
 			c.edit(&cfg)
 			err := cfg.Validate()
-			var got []string
-			if joined, ok := err.(interface{ Unwrap() []error }); ok {
-				for _, e := range joined.Unwrap() {
-					var f *field.Error
-					if !errors.As(e, &f) {
-						t.Fatalf("%v is not a field.Error", e)
-					}
-					got = append(got, f.Path)
-				}
-			}
-			if strings.Join(got, " ") != strings.Join(c.want, " ") {
+			if got := posttest.Paths(t, err); got != strings.Join(c.want, " ") {
 				t.Errorf("faults of %v, want %v: %v", got, c.want, err)
 			}
 			if _, err := New(cfg, event.Schema{Name: "ecs"}, Options{}); (err == nil) != (len(c.want) == 0) {
@@ -92,7 +83,7 @@ func TestEndpoint(t *testing.T) {
 		"https://gateway.example.com/es":     "https://gateway.example.com/es/_bulk",
 		"https://gateway.example.com/_bulk/": "https://gateway.example.com/_bulk",
 	} {
-		if u, err := endpoint(raw, false); err != nil || u.String() != want+"?"+asked {
+		if u, err := (Config{}).endpoint(raw, false); err != nil || u.String() != want+"?"+asked {
 			t.Errorf("%s: %v, %v; want %s", raw, u, err, want)
 		}
 	}

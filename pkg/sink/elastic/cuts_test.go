@@ -8,6 +8,8 @@ import (
 
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
@@ -42,11 +44,11 @@ func (k knownByID) Taken() ([]sinktest.Received, int) {
 // TestCutBodies has replies whose length is not announced, so that the end of the connection is the end of the reply: then only
 // the JSON tells a cut one from a whole one.
 func TestCutBodies(t *testing.T) {
-	events := samples(3)
+	events := posttest.Samples(3)
 	reply := bulkReply(events, map[int]string{1: failure(429, "es_rejected_execution_exception", "x"), 2: failure(400, "mapper_parsing_exception", "y")})
 	for at := range len(reply) + 1 {
-		s, err := New(Config{Endpoints: []string{"https://es.example.com"}}, event.Schema{Name: "ecs"}, Options{
-			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		s, err := New(Config{Common: post.Common{Endpoints: []string{"https://es.example.com"}}}, event.Schema{Name: "ecs"}, Options{
+			Transport: posttest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 				r.Body.Close()
 				return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: io.NopCloser(strings.NewReader(reply[:at]))}, nil
 			})})
@@ -55,12 +57,12 @@ func TestCutBodies(t *testing.T) {
 		}
 		err = s.Send(t.Context(), events)
 		if at < len(reply) {
-			if outcome(err) != "retryable" {
+			if posttest.Outcome(err) != "retryable" {
 				t.Errorf("after %d bytes of %d: %v", at, len(reply), err)
 			}
 			continue
 		}
-		if failed := fault.Failed(err); len(failed) != 2 || outcome(failed[1]) != "retryable" || outcome(failed[2]) != "poison" {
+		if failed := fault.Failed(err); len(failed) != 2 || posttest.Outcome(failed[1]) != "retryable" || posttest.Outcome(failed[2]) != "poison" {
 			t.Errorf("the whole reply: %v", failed)
 		}
 	}

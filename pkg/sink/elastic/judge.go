@@ -11,16 +11,19 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/jsonscan"
+	"github.com/logferry/logferry/pkg/sink/post"
 )
 
 // judge says what the reply to a request with these events means. It does no I/O.
 type judge struct {
-	events []event.Event
-	hide   func(string) string // takes secrets out of what goes into errors
+	events  []event.Event
+	secrets post.Secrets // are taken out of what goes into errors
+
+	duplicates map[event.StreamKey]int // how many of the accepted events were there before
 }
 
 // reply gives nil if, and only if, each event is clearly accepted.
-func (j judge) reply(status int, header http.Header, body []byte) error {
+func (j *judge) reply(status int, header http.Header, body []byte) error {
 	if status == http.StatusOK {
 		return j.bulk(body)
 	}
@@ -29,7 +32,7 @@ func (j judge) reply(status int, header http.Header, body []byte) error {
 
 // bulk judges the events one by one. A reply that does not name them all, in order and by their ids, or that contradicts itself,
 // is not believed in anything: all are sent again, which is safe because those that are stored are refused by their ids.
-func (j judge) bulk(body []byte) error {
+func (j *judge) bulk(body []byte) error {
 	r := jsonscan.Reader{Buf: body}
 	if !r.Object() {
 		return j.doubt("it is no JSON object: " + j.quote(body))
@@ -61,7 +64,9 @@ func (j judge) bulk(body []byte) error {
 		return j.doubt(fmt.Sprintf("it has %d items", v.n))
 	case string(flag) != "false" && (string(flag) != "true" || !v.noted):
 		return j.doubt(fmt.Sprintf("errors is %q, which the items contradict", flag[:min(len(flag), 40)]))
-	case v.failed != nil:
+	}
+	j.duplicates = v.duplicates
+	if v.failed != nil {
 		return fault.Some(v.failed)
 	}
 	return nil
@@ -69,13 +74,14 @@ func (j judge) bulk(body []byte) error {
 
 // verdicts are those of the items so far.
 type verdicts struct {
-	n      int
-	noted  bool          // one is no plain success
-	failed map[int]error // by place
+	n          int
+	noted      bool                    // one is no plain success
+	failed     map[int]error           // by place
+	duplicates map[event.StreamKey]int // how many were stored before
 }
 
 // items judges the list that comes next. ok is false if it is none, or if the item at that place is not that of the event sent there.
-func (j judge) items(r *jsonscan.Reader, v *verdicts) (at int, ok bool) {
+func (j *judge) items(r *jsonscan.Reader, v *verdicts) (at int, ok bool) {
 	if !r.Array() {
 		return v.n, false
 	}
@@ -85,8 +91,14 @@ func (j judge) items(r *jsonscan.Reader, v *verdicts) (at int, ok bool) {
 			return v.n, false
 		}
 		v.noted = v.noted || it.failed || it.status >= 300
-		if err := j.item(&it); err != nil {
-			v.failed = note(v.failed, v.n, err)
+		switch err := j.item(&it); {
+		case err != nil:
+			v.failed = post.Note(v.failed, v.n, err)
+		case it.status == http.StatusConflict:
+			if v.duplicates == nil {
+				v.duplicates = map[event.StreamKey]int{}
+			}
+			v.duplicates[j.events[v.n].Key]++
 		}
 		v.n++
 	}
@@ -98,20 +110,12 @@ func (it *item) is(e *event.Event) bool {
 	return string(it.id) == string(e.EventID[:]) || string(it.failureStore) == "used"
 }
 
-func note(failed map[int]error, i int, err error) map[int]error {
-	if failed == nil {
-		failed = map[int]error{}
-	}
-	failed[i] = err
-	return failed
-}
-
-func (j judge) doubt(why string) error {
+func (j *judge) doubt(why string) error {
 	return fmt.Errorf("the reply to %d events is not believed: %s; all are sent again", len(j.events), why)
 }
 
 // item judges one event; nil means accepted.
-func (j judge) item(it *item) error {
+func (j *judge) item(it *item) error {
 	switch {
 	case string(it.failureStore) == "used":
 		err := errors.New("the event was put into the failure store of the data stream, where no search finds it: look there for the reason")
@@ -130,17 +134,34 @@ func (j judge) item(it *item) error {
 	}
 	said := j.say(it.status, it.kind, it.reason)
 	if hint := mend(it.status, it.kind, it.reason); hint != "" {
-		return fault.Block(fmt.Errorf("%s: %s", said, hint))
+		return block(it.kind, fmt.Errorf("%s: %s", said, hint))
 	}
 	if it.status >= 400 && it.status < 500 && !passing(it.status) {
 		return fault.Refuse(errors.New(said), said)
 	}
+	if it.status == http.StatusTooManyRequests {
+		return fault.After(rejectedPause, errors.New(said))
+	}
 	return errors.New(said)
 }
+
+// rejectedPause is for events that the cluster has no room for now, while it takes others of the same request. Without it the others
+// would go on as fast as before.
+const rejectedPause = 2 * time.Second
 
 // passing tells the statuses below 500 that may be others the next time. A conflict is one of versions, or not known.
 func passing(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusConflict || status == http.StatusTooManyRequests
+}
+
+// liftedPause is after what time a block is looked at again: the cluster lifts that of a full disk by itself, and tells nobody.
+const liftedPause = time.Minute
+
+func block(kind []byte, err error) error {
+	if string(kind) == "cluster_block_exception" {
+		return fault.Recheck(liftedPause, err)
+	}
+	return fault.Block(err)
 }
 
 // The privileges are those of the action create, into a stream or index that may have to be made.
@@ -196,7 +217,7 @@ func mend(status int, kind, reason []byte) string {
 }
 
 // refusal judges a request of which nothing was taken, or nobody knows.
-func (j judge) refusal(status int, header http.Header, body []byte) error {
+func (j *judge) refusal(status int, header http.Header, body []byte) error {
 	kind, reason := readRefusal(body)
 	own := kind != nil || reason != nil
 	said := j.say(status, kind, reason)
@@ -207,15 +228,15 @@ func (j judge) refusal(status int, header http.Header, body []byte) error {
 	case status >= 200 && status < 300:
 		return fmt.Errorf("%s: this does not say that the events were taken: check endpoints", said)
 	case status >= 300 && status < 400:
-		return fmt.Errorf("%s: redirected to %q, which is not followed: check endpoints", said, fault.Cut(j.hide(header.Get("Location"))))
+		return fmt.Errorf("%s: redirected to %q, which is not followed: check endpoints", said, fault.Cut(j.secrets.Hide(header.Get("Location"))))
 	case status == http.StatusRequestEntityTooLarge:
-		return fault.Refuse(fmt.Errorf("%s: raise http.max_content_length, or the limit of what stands between", said), said)
+		return fault.TooLarge(fmt.Errorf("%s: raise http.max_content_length, or the limit of what stands between", said), said)
 	}
 	if !own && (status == http.StatusForbidden || status == http.StatusNotFound) {
 		return fault.Block(fmt.Errorf("%s: this is not the cluster's own reply: check endpoints, the credentials and what stands between", said))
 	}
 	if hint := mend(status, kind, reason); hint != "" {
-		return fault.Block(fmt.Errorf("%s: %s", said, hint))
+		return block(kind, fmt.Errorf("%s: %s", said, hint))
 	}
 	switch fault.Of(fault.FromHTTP(status, header, nil)) {
 	case fault.Blocked:
@@ -227,14 +248,11 @@ func (j judge) refusal(status int, header http.Header, body []byte) error {
 		// Documents are looked at one by one, behind this: a request that is refused with one event in it, each would be.
 		return fault.Block(fmt.Errorf("%s: check endpoints and what stands between; compression: none may help", said))
 	}
-	if d, ok := fault.RetryAfter(header, time.Now()); ok {
-		return fault.After(d, errors.New(said))
-	}
-	return errors.New(said)
+	return post.Later(header, errors.New(said))
 }
 
 // say puts an error of the cluster into words.
-func (j judge) say(status int, kind, reason []byte) string {
+func (j *judge) say(status int, kind, reason []byte) string {
 	s := "the cluster replied with status " + strconv.Itoa(status)
 	if kind != nil {
 		s += ", " + j.words(kind)
@@ -246,6 +264,6 @@ func (j judge) say(status int, kind, reason []byte) string {
 }
 
 // quote shows the beginning of a body that is not understood.
-func (j judge) quote(body []byte) string {
+func (j *judge) quote(body []byte) string {
 	return strconv.Quote(j.words(body))
 }

@@ -10,17 +10,8 @@ import (
 
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 )
-
-// outcome names what judge says, for tables.
-func outcome(err error) string {
-	if err == nil {
-		return "accepted"
-	}
-	return fault.Of(err).String()
-}
-
-func plainly(s string) string { return s }
 
 // bulkReply is a reply to events with an item each; of replaces the members behind _id.
 func bulkReply(events []event.Event, of map[int]string) string {
@@ -88,11 +79,11 @@ func TestJudgeItems(t *testing.T) {
 		{"accepted, but not stored", `"status":202`, "retryable"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			events := samples(3)
-			err := judge{events, plainly}.reply(200, nil, []byte(bulkReply(events, map[int]string{1: c.members})))
-			got := outcome(err)
+			events := posttest.Samples(3)
+			err := (&judge{events: events}).reply(200, nil, []byte(bulkReply(events, map[int]string{1: c.members})))
+			got := posttest.Outcome(err)
 			if failed := fault.Failed(err); len(failed) == 1 {
-				got = outcome(failed[1])
+				got = posttest.Outcome(failed[1])
 			}
 			if got != c.want {
 				t.Errorf("%s, want %s: %v, %v", got, c.want, err, fault.Failed(err))
@@ -103,7 +94,7 @@ func TestJudgeItems(t *testing.T) {
 
 // TestJudgeDoubts has replies that must not be believed, and some that may.
 func TestJudgeDoubts(t *testing.T) {
-	events := samples(3)
+	events := posttest.Samples(3)
 	good := bulkReply(events, nil)
 	swapped := []event.Event{events[1], events[0], events[2]}
 	again := bulkReply(events, map[int]string{0: failure(409, "version_conflict_engine_exception", "x")})
@@ -123,9 +114,9 @@ func TestJudgeDoubts(t *testing.T) {
 		{"items null", `{"took":1,"errors":false,"items":null}`, "retryable"},
 		{"items twice", strings.Replace(good, `"items"`, `"items":[],"items"`, 1), "accepted"},
 		{"one less", bulkReply(events[:2], nil), "retryable"},
-		{"one more", bulkReply(samples(4), nil), "retryable"},
+		{"one more", bulkReply(posttest.Samples(4), nil), "retryable"},
 		{"order", bulkReply(swapped, nil), "retryable"},
-		{"another's", bulkReply(samples(5)[2:], nil), "retryable"},
+		{"another's", bulkReply(posttest.Samples(5)[2:], nil), "retryable"},
 		{"no ids", strings.ReplaceAll(good, `"_id"`, `"id"`), "retryable"},
 		{"index actions", strings.ReplaceAll(good, `"create"`, `"index"`), "retryable"},
 		{"two actions", strings.Replace(good, `}},`, `},"create":{}},`, 1), "retryable"},
@@ -139,12 +130,12 @@ func TestJudgeDoubts(t *testing.T) {
 		{"no errors, but one", strings.Replace(bulkReply(events, map[int]string{2: failure(400, "x", "x")}), `"errors":true`, `"errors":false`, 1), "partial"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := outcome(judge{events, plainly}.reply(200, nil, []byte(c.body))); got != c.want {
+			if got := posttest.Outcome((&judge{events: events}).reply(200, nil, []byte(c.body))); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
 	}
-	if judged := (judge{events, plainly}).reply(200, nil, []byte(bulkReply(events[:2], nil))); judged == nil || fault.Failed(judged) != nil {
+	if judged := (&judge{events: events}).reply(200, nil, []byte(bulkReply(events[:2], nil))); judged == nil || fault.Failed(judged) != nil {
 		t.Errorf("of a reply with an item missing some are believed: %v", judged)
 	}
 }
@@ -161,7 +152,7 @@ func TestJudgeRefusals(t *testing.T) {
 		n      int
 		want   string
 	}{
-		{"201", 201, bulkReply(samples(3), nil), 3, "retryable"},
+		{"201", 201, bulkReply(posttest.Samples(3), nil), 3, "retryable"},
 		{"204", 204, "", 3, "retryable"},
 		{"302", 302, page, 3, "retryable"},
 		{"307", 307, "", 3, "retryable"},
@@ -196,8 +187,8 @@ func TestJudgeRefusals(t *testing.T) {
 		{"no such status", 999, page, 3, "retryable"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := judge{samples(c.n), plainly}.reply(c.status, http.Header{}, []byte(c.body))
-			if got := outcome(err); got != c.want {
+			err := (&judge{events: posttest.Samples(c.n)}).reply(c.status, http.Header{}, []byte(c.body))
+			if got := posttest.Outcome(err); got != c.want {
 				t.Errorf("%s, want %s: %v", got, c.want, err)
 			}
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprint(c.status)) || len(err.Error()) > 800 {
@@ -209,23 +200,54 @@ func TestJudgeRefusals(t *testing.T) {
 
 func TestJudgeRetryAfter(t *testing.T) {
 	for status, body := range map[int]string{429: `{"error":{"type":"circuit_breaking_exception","reason":"x"}}`, 503: "<html>"} {
-		err := judge{samples(1), plainly}.reply(status, http.Header{"Retry-After": {"2.5"}}, []byte(body))
+		err := (&judge{events: posttest.Samples(1)}).reply(status, http.Header{"Retry-After": {"2.5"}}, []byte(body))
 		if got := fault.Pause(err); got != 2500*time.Millisecond {
 			t.Errorf("%d: pause is %s", status, got)
 		}
+	}
+	// One event without room slows down what comes, as the others of its request were taken.
+	events := posttest.Samples(2)
+	err := (&judge{events: events}).reply(200, nil, []byte(bulkReply(events, map[int]string{1: failure(429, "es_rejected_execution_exception", "x")})))
+	if got := fault.Pause(fault.Failed(err)[1]); got != rejectedPause {
+		t.Errorf("a rejected event: pause is %s", got)
+	}
+}
+
+// TestJudgeBlocks: a block of the cluster is looked at more often than what somebody has to mend.
+func TestJudgeBlocks(t *testing.T) {
+	events := posttest.Samples(1)
+	for kind, want := range map[string]time.Duration{"cluster_block_exception": liftedPause, "index_closed_exception": 0} {
+		item := (&judge{events: events}).reply(200, nil, []byte(bulkReply(events, map[int]string{0: failure(403, kind, "x")})))
+		whole := (&judge{events: events}).reply(403, http.Header{}, []byte(`{"error":{"type":"`+kind+`","reason":"x"}}`))
+		for _, err := range []error{fault.Failed(item)[0], whole} {
+			if posttest.Outcome(err) != "blocked" || fault.Pause(err) != want {
+				t.Errorf("%s: paused %s at the most, %v", kind, fault.Pause(err), err)
+			}
+		}
+	}
+}
+
+// TestJudgeTooLarge: a request that is too large is told from one that is bad.
+func TestJudgeTooLarge(t *testing.T) {
+	events := posttest.Samples(2)
+	if err := (&judge{events: events}).reply(413, nil, nil); !fault.Oversized(err) {
+		t.Errorf("413: %v", err)
+	}
+	if err := (&judge{events: events}).reply(400, nil, []byte(`{"error":{"type":"x","reason":"y"}}`)); fault.Oversized(err) {
+		t.Errorf("400: %v", err)
 	}
 }
 
 // TestJudgeHints: the one who must mend something is told what.
 func TestJudgeHints(t *testing.T) {
-	events := samples(1)
+	events := posttest.Samples(1)
 	for members, want := range map[string]string{
 		failure(403, "security_exception", "x"):                 "create_doc",
 		failure(401, "security_exception", "x"):                 "api_key_file",
 		failure(404, "index_not_found_exception", "no such x"):  "action.auto_create_index",
 		failure(403, "cluster_block_exception", "blocked by x"): "free disk space",
 	} {
-		err := judge{events, plainly}.reply(200, nil, []byte(bulkReply(events, map[int]string{0: members})))
+		err := (&judge{events: events}).reply(200, nil, []byte(bulkReply(events, map[int]string{0: members})))
 		if cause := fault.Failed(err)[0]; cause == nil || !strings.Contains(cause.Error(), want) {
 			t.Errorf("%s: %v, want %q in it", members, cause, want)
 		}
@@ -234,13 +256,13 @@ func TestJudgeHints(t *testing.T) {
 
 // TestJudgeQuotesNoDocument: what a reason quotes of an event stays out of errors and of the dead letter's reply.
 func TestJudgeQuotesNoDocument(t *testing.T) {
-	events := samples(1)
+	events := posttest.Samples(1)
 	for _, reason := range []string{
 		"[1:9] failed to parse field [user.id] of type [long] in document with id 'x'. Preview of field's value: 'CANARY'",
 		"Document contains at least one immense term in field=\"x\", The prefix of the first immense term is: '[CANARY]', original message: CANARY",
 		`For input string: "CANARY"`,
 	} {
-		err := judge{events, plainly}.reply(200, nil, []byte(bulkReply(events, map[int]string{0: failure(400, "document_parsing_exception", reason)})))
+		err := (&judge{events: events}).reply(200, nil, []byte(bulkReply(events, map[int]string{0: failure(400, "document_parsing_exception", reason)})))
 		cause := fault.Failed(err)[0]
 		if fault.Of(cause) != fault.Poison || !strings.Contains(cause.Error(), "document_parsing_exception") || !strings.Contains(fault.Reply(cause), "status 400") {
 			t.Errorf("the error is %v", cause)
@@ -252,13 +274,13 @@ func TestJudgeQuotesNoDocument(t *testing.T) {
 }
 
 func FuzzJudge(f *testing.F) {
-	events := samples(2)
+	events := posttest.Samples(2)
 	for _, of := range []string{`"status":201`, failure(409, "version_conflict_engine_exception", "x"), failure(400, "x", "\xff"), `"failure_store":"used","status":201`} {
 		f.Add(200, []byte(bulkReply(events, map[int]string{1: of})))
 	}
 	f.Add(413, []byte("<html>"))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		err := judge{events, plainly}.reply(status, http.Header{}, body)
+		err := (&judge{events: events}).reply(status, http.Header{}, body)
 		for i, cause := range fault.Failed(err) {
 			if i < 0 || i >= len(events) || cause == nil || fault.Of(cause) == fault.Partial || len(cause.Error()) > 2000 {
 				t.Errorf("event %d: %v", i, cause)
@@ -281,9 +303,9 @@ func FuzzJudge(f *testing.F) {
 
 // TestJudgeAllocations: a success costs nothing per event.
 func TestJudgeAllocations(t *testing.T) {
-	events := samples(500)
+	events := posttest.Samples(500)
 	reply := []byte(bulkReply(events, nil))
-	j := judge{events, plainly}
+	j := (&judge{events: events})
 	if got := testing.AllocsPerRun(20, func() {
 		if err := j.reply(200, nil, reply); err != nil {
 			t.Fatal(err)

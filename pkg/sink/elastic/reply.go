@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/logferry/logferry/pkg/jsonscan"
+	"github.com/logferry/logferry/pkg/sink/post"
 )
 
 // item is what a reply says about one event. Its texts are slices of the reply, with escapes as they came.
@@ -109,14 +110,10 @@ func readRefusal(body []byte) (kind, reason []byte) {
 var quotes = []string{"Preview of field's value", "The prefix of the first immense term", "For input string", "original message"}
 
 // words makes a text of a reply fit for an error: without secrets and what it quotes of the document, on one line, cut.
-func (j judge) words(text []byte) string {
-	s := j.hide(string(jsonscan.Unescape(nil, text)))
+func (j *judge) words(text []byte) string {
+	s := j.secrets.Hide(string(jsonscan.Unescape(nil, text)))
 	for _, q := range quotes {
 		s, _, _ = strings.Cut(s, q)
 	}
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s[:min(len(s), 4096)], "?")), " ")
-	if len(s) > 300 {
-		s = strings.ToValidUTF8(s[:300], "") + ".."
-	}
-	return s
+	return post.Line(s)
 }

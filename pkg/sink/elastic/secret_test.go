@@ -8,9 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
@@ -29,9 +28,9 @@ func TestRotation(t *testing.T) {
 			t.Parallel()
 			cl := newCluster(t)
 			cl.auth = c.header("first-secret")
-			path := secretFile(t, "first-secret")
+			path := posttest.SecretFile(t, "first-secret")
 			s := newSink(t, cl, func(cfg *Config) { c.edit(cfg, path) })
-			if err := s.Send(t.Context(), samples(1)); err != nil {
+			if err := s.Send(t.Context(), posttest.Samples(1)); err != nil {
 				t.Fatal(err)
 			}
 			cl.mu.Lock()
@@ -40,23 +39,7 @@ func TestRotation(t *testing.T) {
 			if err := os.WriteFile(path, []byte("the-second-secret\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			late := time.After(10 * time.Second)
-			again := time.NewTicker(50 * time.Millisecond) // the file is looked at once a second
-			defer again.Stop()
-			for {
-				err := s.Send(t.Context(), samples(1))
-				if err == nil {
-					return
-				}
-				if fault.Of(err) != fault.Blocked {
-					t.Fatalf("with the old secret: %v", err)
-				}
-				select {
-				case <-again.C:
-				case <-late:
-					t.Fatalf("the new secret is not in use: %v", err)
-				}
-			}
+			posttest.UntilAccepted(t, func() error { return s.Send(t.Context(), posttest.Samples(1)) })
 		})
 	}
 }
@@ -72,18 +55,15 @@ func TestSecretsAreNotTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := newCluster(t)
-			s := newSink(t, cl, func(cfg *Config) { edit(cfg, secretFile(t, canary)) })
+			s := newSink(t, cl, func(cfg *Config) { edit(cfg, posttest.SecretFile(t, canary)) })
 			var told []string
 			tell := func(err error) {
 				if err == nil {
 					t.Fatal("it is accepted")
 				}
-				told = append(told, err.Error(), fault.Reply(err))
-				for _, cause := range fault.Failed(err) {
-					told = append(told, cause.Error(), fault.Reply(cause))
-				}
+				told = append(told, posttest.Told(err)...)
 			}
-			item := strings.Replace(bulkReply(samples(2), map[int]string{1: failure(400, "x", "y")}), `"y"`, `"%[1]s"`, 1)
+			item := strings.Replace(bulkReply(posttest.Samples(2), map[int]string{1: failure(400, "x", "y")}), `"y"`, `"%[1]s"`, 1)
 			for _, status := range []int{200, 201, 302, 400, 401, 403, 404, 413, 415, 429, 500} {
 				for _, form := range []string{"%[1]s %[2]s", `{"error":"%[1]s %[2]s"}`, `{"error":{"type":"%[1]s","reason":"` + strings.Repeat("x", 280) + `%[2]s"}}`, item} {
 					cl.reply = func(w http.ResponseWriter, r *http.Request) bool {
@@ -92,13 +72,13 @@ func TestSecretsAreNotTold(t *testing.T) {
 						answer(w, status, fmt.Sprintf(form, r.Header.Get("Authorization"), canary))
 						return true
 					}
-					tell(s.Send(t.Context(), samples(2)))
+					tell(s.Send(t.Context(), posttest.Samples(2)))
 				}
 			}
 			cl.reply = nil
 			cl.Set(sinktest.CutBefore)
-			tell(s.Send(t.Context(), samples(2)))
-			told = append(told, fmt.Sprintf("%v %+v %#v", s.auth, s.auth, s.cfg))
+			tell(s.Send(t.Context(), posttest.Samples(2)))
+			told = append(told, fmt.Sprintf("%v %+v %#v", s.credential, s.credential, s.cfg))
 			for _, text := range told {
 				for _, secret := range hidden {
 					if i := strings.Index(text, secret[:12]); i >= 0 {

@@ -2,15 +2,9 @@ package elastic
 
 import (
 	"context"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,6 +14,8 @@ import (
 	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/field"
 	"github.com/logferry/logferry/pkg/secure"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
@@ -40,9 +36,9 @@ func TestSendItems(t *testing.T) {
 		}
 		return 0, "", ""
 	}
-	poison, err := sinktest.Deliver(t.Context(), s, samples(6))
+	poison, err := sinktest.Deliver(t.Context(), s, posttest.Samples(6))
 	if err != nil && fault.Of(err) == fault.Partial { // the event that alone is left was refused for now
-		_, err = sinktest.Deliver(t.Context(), s, samples(6)[2:3])
+		_, err = sinktest.Deliver(t.Context(), s, posttest.Samples(6)[2:3])
 	}
 	if err != nil || len(poison) != 1 || poison[0] != 1 {
 		t.Errorf("poison is %v, %v", poison, err)
@@ -52,17 +48,46 @@ func TestSendItems(t *testing.T) {
 	}
 }
 
-// TestSendRepeats: what is there already counts as accepted.
+// TestSendRepeats: what is there already counts as accepted and is told, by stream and once; a reply that is not believed tells nothing.
 func TestSendRepeats(t *testing.T) {
 	c := newCluster(t)
-	s := newSink(t, c, nil)
+	told := map[string]int{}
+	s, err := New(Config{Common: post.Common{Endpoints: []string{c.URL}}, APIKeyFile: posttest.SecretFile(t, testKey)}, event.Schema{Name: "ecs"},
+		Options{OnDuplicate: func(key event.StreamKey, n int) { told[key.Stream] += n }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	events := append(posttest.Samples(3), posttest.Sample(3, "audits", `{"n":3}`))
 	for range 2 {
-		if err := s.Send(t.Context(), samples(3)); err != nil {
+		if len(told) > 0 {
+			t.Errorf("told %v of events that were not there", told)
+		}
+		if err := s.Send(t.Context(), events); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(c.Received()) != 3 || c.repeats != 3 {
-		t.Errorf("%d stored, %d repeats", len(c.Received()), c.repeats)
+	if len(c.Received()) != 4 || c.repeats != 4 || told["signins.interactive"] != 3 || told["audits"] != 1 {
+		t.Errorf("%d stored, %d repeats, told %v", len(c.Received()), c.repeats, told)
+	}
+	c.reply = func(w http.ResponseWriter, r *http.Request) bool {
+		io.Copy(io.Discard, r.Body)
+		answer(w, 200, bulkReply(events[:2], map[int]string{0: failure(409, "version_conflict_engine_exception", "x")}))
+		return true
+	}
+	if err := s.Send(t.Context(), events); posttest.Outcome(err) != "retryable" || told["signins.interactive"] != 3 {
+		t.Errorf("%v, told %v", err, told)
+	}
+}
+
+// TestSendPipeline: the name of the ingest pipeline goes into the query.
+func TestSendPipeline(t *testing.T) {
+	c := newCluster(t)
+	asked := ""
+	c.reply = func(_ http.ResponseWriter, r *http.Request) bool { asked = r.URL.Query().Get("pipeline"); return false }
+	s := newSink(t, c, func(cfg *Config) { cfg.Pipeline = "entra&geo" })
+	if err := s.Send(t.Context(), posttest.Samples(1)); err != nil || asked != "entra&geo" {
+		t.Errorf("pipeline %q, %v", asked, err)
 	}
 }
 
@@ -76,7 +101,7 @@ func TestSendTooLarge(t *testing.T) {
 		answer(w, 413, "")
 		return true
 	}
-	events := append(samples(7), sample(7, "audits", `{"x":"`+strings.Repeat("x", 300)+`"}`))
+	events := append(posttest.Samples(7), posttest.Sample(7, "audits", `{"x":"`+strings.Repeat("x", 300)+`"}`))
 	poison, err := sinktest.Deliver(t.Context(), s, events)
 	if err != nil || len(poison) != 1 || poison[0] != 7 || len(c.Received()) != 7 {
 		t.Errorf("poison is %v, %v; %d stored", poison, err, len(c.Received()))
@@ -86,13 +111,13 @@ func TestSendTooLarge(t *testing.T) {
 func TestSendKeepsUnfitEventsBack(t *testing.T) {
 	c := newCluster(t)
 	s := newSink(t, c, func(cfg *Config) { cfg.MaxEventBytes = 100 })
-	events := samples(5)
+	events := posttest.Samples(5)
 	events[1].Body, events[3].Body = []byte(`{"x":"`+strings.Repeat("x", 200)+`"}`), nil
 	events[4].Body = []byte("{\n}")
 	failed := fault.Failed(s.Send(t.Context(), events))
 	got := ""
 	for i := range events {
-		got += outcome(failed[i])[:1]
+		got += posttest.Outcome(failed[i])[:1]
 	}
 	if got != "rprpp" || c.requests.Load() != 0 {
 		t.Errorf("outcome %s with %d requests: %v", got, c.requests.Load(), failed)
@@ -105,18 +130,18 @@ func TestSendKeepsUnfitEventsBack(t *testing.T) {
 
 // TestSendFailover: after a failure the next endpoint is used, and the first again after a while.
 func TestSendFailover(t *testing.T) {
-	path := secretFile(t, testKey)
+	path := posttest.SecretFile(t, testKey)
 	synctest.Test(t, func(t *testing.T) {
 		down, asked := map[string]bool{"a": true, "b": true}, ""
-		cfg := Config{Endpoints: []string{"https://a.example.com", "https://b.example.com", "https://c.example.com"}, APIKeyFile: path}
-		s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		cfg := Config{Common: post.Common{Endpoints: []string{"https://a.example.com", "https://b.example.com", "https://c.example.com"}}, APIKeyFile: path}
+		s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: posttest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			r.Body.Close()
 			name := r.URL.Host[:1]
 			asked += name
 			if down[name] {
 				return nil, io.ErrUnexpectedEOF
 			}
-			body := io.NopCloser(strings.NewReader(bulkReply(samples(1), nil)))
+			body := io.NopCloser(strings.NewReader(bulkReply(posttest.Samples(1), nil)))
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body}, nil
 		})})
 		if err != nil {
@@ -128,36 +153,17 @@ func TestSendFailover(t *testing.T) {
 		}{{4, "abcc"}, {3, "abc"}, {1, "a"}} {
 			asked = ""
 			for range step.sends {
-				if err := s.Send(t.Context(), samples(1)); err != nil && fault.Of(err) != fault.Retryable {
+				if err := s.Send(t.Context(), posttest.Samples(1)); err != nil && fault.Of(err) != fault.Retryable {
 					t.Error(err)
 				}
 			}
 			if asked != step.want {
 				t.Errorf("endpoints %s were used, want %s", asked, step.want)
 			}
-			time.Sleep(comeBack)
+			time.Sleep(post.ComeBack)
 			down["a"] = step.want == "abcc"
 		}
 	})
-}
-
-func TestNodes(t *testing.T) {
-	now := time.Now()
-	one := nodes{urls: make([]*url.URL, 1)}
-	one.failed(0, now)
-	if at, _ := one.pick(now); at != 0 {
-		t.Errorf("the only endpoint became %d", at)
-	}
-	two := nodes{urls: make([]*url.URL, 2)}
-	two.failed(0, now)
-	two.failed(0, now) // another request had gone there, too
-	if at, _ := two.pick(now); at != 1 {
-		t.Errorf("after two failures of one endpoint %d is used", at)
-	}
-	two.failed(1, now)
-	if at, _ := two.pick(now); at != 0 {
-		t.Errorf("after the last endpoint %d is used", at)
-	}
 }
 
 func TestSendReusesItsConnection(t *testing.T) {
@@ -172,7 +178,7 @@ func TestSendReusesItsConnection(t *testing.T) {
 		return false
 	}
 	for range 10 {
-		s.Send(t.Context(), samples(3))
+		s.Send(t.Context(), posttest.Samples(3))
 	}
 	if c.requests.Load() != 10 || c.conns.Load() != 1 {
 		t.Errorf("%d requests over %d connections, want 10 over 1", c.requests.Load(), c.conns.Load())
@@ -185,8 +191,8 @@ func TestSendDoesNotFollowRedirects(t *testing.T) {
 		http.Redirect(w, r, other.URL+"/_bulk", http.StatusTemporaryRedirect)
 		return true
 	}
-	err := newSink(t, c, nil).Send(t.Context(), samples(1))
-	if outcome(err) != "retryable" || !strings.Contains(err.Error(), other.URL) {
+	err := newSink(t, c, nil).Send(t.Context(), posttest.Samples(1))
+	if posttest.Outcome(err) != "retryable" || !strings.Contains(err.Error(), other.URL) {
 		t.Errorf("redirect: %v", err)
 	}
 	if other.requests.Load() != 0 {
@@ -200,11 +206,11 @@ func TestSendLongReply(t *testing.T) {
 	s := newSink(t, c, nil)
 	c.reply = func(w http.ResponseWriter, r *http.Request) bool {
 		io.Copy(io.Discard, r.Body)
-		answer(w, 200, strings.Repeat(" ", maxReply)+bulkReply(samples(1), nil))
+		answer(w, 200, strings.Repeat(" ", maxReply)+bulkReply(posttest.Samples(1), nil))
 		return true
 	}
 	for n, want := range map[int]string{1: "retryable", 2: "poison"} {
-		if err := s.Send(t.Context(), samples(n)); outcome(err) != want {
+		if err := s.Send(t.Context(), posttest.Samples(n)); posttest.Outcome(err) != want {
 			t.Errorf("%d events: %v, want %s", n, err, want)
 		}
 	}
@@ -225,7 +231,7 @@ func TestSendEarlyReplies(t *testing.T) {
 	for round := range 20 {
 		var events []event.Event
 		for i := range 200 {
-			events = append(events, sample(1000*round+i, "audits", fmt.Sprintf(`{"n":%d,"x":"%s"}`, i, strings.Repeat("x", 10_000))))
+			events = append(events, posttest.Sample(1000*round+i, "audits", fmt.Sprintf(`{"n":%d,"x":"%s"}`, i, strings.Repeat("x", 10_000))))
 		}
 		c.Drain()
 		if err := s.Send(t.Context(), events); err != nil {
@@ -250,7 +256,7 @@ func TestSendCutRefusal(t *testing.T) {
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	}
-	if err := newSink(t, c, nil).Send(t.Context(), samples(1)); outcome(err) != "blocked" {
+	if err := newSink(t, c, nil).Send(t.Context(), posttest.Samples(1)); posttest.Outcome(err) != "blocked" {
 		t.Errorf("401 cut short: %v", err)
 	}
 }
@@ -261,21 +267,16 @@ func TestSendThroughProxy(t *testing.T) {
 	s := newSink(t, c, func(cfg *Config) {
 		cfg.Endpoints, cfg.Insecure, cfg.Proxy = []string{"http://es.example.com:9200"}, true, c.URL
 	})
-	if err := s.Send(t.Context(), samples(1)); err != nil || len(c.Received()) != 1 {
+	if err := s.Send(t.Context(), posttest.Samples(1)); err != nil || len(c.Received()) != 1 {
 		t.Errorf("%d events came through, %v", len(c.Received()), err)
 	}
 }
 
-// roundTripper is a peer in memory, for the synctest bubble.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestSendTimeout(t *testing.T) {
-	path := secretFile(t, testKey)
+	path := posttest.SecretFile(t, testKey)
 	synctest.Test(t, func(t *testing.T) {
-		cfg := Config{Endpoints: []string{"https://es.example.com"}, APIKeyFile: path, Timeout: field.Duration(5 * time.Second)}
-		s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		cfg := Config{Common: post.Common{Endpoints: []string{"https://es.example.com"}, Timeout: field.Duration(5 * time.Second)}, APIKeyFile: path}
+		s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: posttest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			r.Body.Close()
 			return nil, r.Context().Err()
@@ -284,8 +285,8 @@ func TestSendTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		err = s.Send(t.Context(), samples(1))
-		if outcome(err) != "retryable" || !strings.Contains(err.Error(), "no reply within 5s") {
+		err = s.Send(t.Context(), posttest.Samples(1))
+		if posttest.Outcome(err) != "retryable" || !strings.Contains(err.Error(), "no reply within 5s") {
 			t.Errorf("timeout: %v", err)
 		}
 		if took := time.Since(began); took != 5*time.Second {
@@ -293,42 +294,26 @@ func TestSendTimeout(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if s.Send(ctx, samples(1)) == nil || time.Since(began) != 6*time.Second {
+		if s.Send(ctx, posttest.Samples(1)) == nil || time.Since(began) != 6*time.Second {
 			t.Error("the caller's context does not end Send")
 		}
 	})
 }
 
+// TestTLS: the tls block is used. What goes wrong there is tested in pkg/sink/post.
 func TestTLS(t *testing.T) {
 	c := &cluster{auth: "ApiKey " + testKey, ids: map[string]bool{}}
-	server := httptest.NewUnstartedServer(c)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
+	server, ca := posttest.TLSServer(t, c)
 	c.Server = server
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	block := &pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}
-	if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
+	for want, block := range map[string]secure.TLS{"accepted": {CAFile: ca}, "blocked": {}} {
+		s := newSink(t, c, func(cfg *Config) { cfg.TLS = block })
+		if err := s.Send(t.Context(), posttest.Samples(1)); posttest.Outcome(err) != want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
-	plain := newCluster(t)
-	for _, tt := range []struct {
-		name, endpoint string
-		tls            secure.TLS
-		want           string
-	}{
-		{"trusted", server.URL, secure.TLS{CAFile: ca}, "accepted"},
-		{"not trusted", server.URL, secure.TLS{}, "blocked"},
-		{"another name", server.URL, secure.TLS{CAFile: ca, ServerName: "es.contoso.com"}, "blocked"},
-		{"not asked", server.URL, secure.TLS{InsecureSkipVerify: true}, "accepted"},
-		{"no TLS there", "https" + strings.TrimPrefix(plain.URL, "http"), secure.TLS{CAFile: ca}, "blocked"},
-		{"TLS there", "http" + strings.TrimPrefix(server.URL, "https"), secure.TLS{}, "blocked"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := newSink(t, c, func(cfg *Config) { cfg.Endpoints, cfg.TLS = []string{tt.endpoint}, tt.tls })
-			if err := s.Send(t.Context(), samples(1)); outcome(err) != tt.want {
-				t.Errorf("%s, want %s: %v", outcome(err), tt.want, err)
-			}
-		})
+	// The cluster says so itself where it is spoken to in plain text.
+	s := newSink(t, c, func(cfg *Config) { cfg.Endpoints = []string{"http" + strings.TrimPrefix(server.URL, "https")} })
+	if err := s.Send(t.Context(), posttest.Samples(1)); posttest.Outcome(err) != "blocked" {
+		t.Error(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra/simulator"
 	"github.com/logferry/logferry/pkg/normalizer"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 )
 
 const deployed = "../../../deploy/elastic/"
@@ -70,7 +71,7 @@ func rendered(t *testing.T) (events []map[string]any) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, stream := range []string{"signins.interactive", "signins.noninteractive", "signins.serviceprincipal", "signins.managedidentity", "audits"} {
 		for i := range 200 {
-			r := event.Record{Key: event.StreamKey{Cloud: "global", Tenant: testTenant, Stream: stream}, ID: fmt.Sprint(i), Time: at, Read: at, Flags: event.Flags(i % 32)}
+			r := event.Record{Key: event.StreamKey{Cloud: "global", Tenant: posttest.Tenant, Stream: stream}, ID: fmt.Sprint(i), Time: at, Read: at, Flags: event.Flags(i % 32)}
 			r.Raw = simulator.AppendRecord(nil, stream, 7, int64(i), at)
 			text, err := n.Normalize(nil, r, event.Schema{Name: "ecs"})
 			if err != nil {
@@ -195,7 +196,7 @@ func TestTemplateParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := samples(1)[0]
+	e := posttest.Samples(1)[0]
 	name := to.template.Append(nil, &e.Record)
 	if ok, err := filepath.Match(index.IndexPatterns[0], string(name)); err != nil || !ok {
 		t.Errorf("the pattern %s does not match %s: %v", index.IndexPatterns, name, err)
