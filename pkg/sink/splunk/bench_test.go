@@ -3,47 +3,18 @@
 package splunk
 
 import (
-	"fmt"
-	"strings"
-	"syscall"
+	"io"
+	"net/http"
 	"testing"
-	"time"
-
-	"github.com/klauspost/compress/gzip"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 )
-
-// benchEvents are bodies of about 3.5 KB: a sign-in with the record kept inside. Ids, names, addresses and times differ.
-func benchEvents(n int) []event.Event {
-	var events []event.Event
-	for i := range n {
-		h := uint64(i+1) * 0x9e3779b97f4a7c15
-		id := fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", uint32(h), uint16(h>>32), h>>48&0xfff, h>>52&0xfff, h*31>>16)
-		var b strings.Builder
-		fmt.Fprintf(&b, `{"@timestamp":"2026-03-01T12:%02d:%02d.%07dZ","event":{"id":"%s","kind":"event","outcome":"success"},`, i/60%60, i%60, h%10_000_000, id)
-		fmt.Fprintf(&b, `"user":{"id":"%s","name":"user%d@contoso.com"},"source":{"ip":"198.51.100.%d"},"entra":{`, id, i%997, h%256)
-		for k := range 29 {
-			fmt.Fprintf(&b, `"conditionalAccessProperty%02d":{"id":"%08x-%04x","displayName":"Policy number %d","result":"notApplied"},`, k, uint32(h>>(k%32)), uint16(h), k)
-		}
-		fmt.Fprintf(&b, `"correlationId":"%s","userAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64)"}}`, id)
-		events = append(events, sample(i, "signins.interactive", b.String()))
-	}
-	return events
-}
-
-// processor is the CPU time that the process has used. Unlike elapsed time it does not depend on who else is busy.
-func processor(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // BenchmarkEncode is envelopes and compression of one request of 300 events; s/Mevents is CPU per million events.
 func BenchmarkEncode(b *testing.B) {
-	events := benchEvents(300)
+	events := posttest.SignIns(300)
 	enc, err := newEncoder(Default(), event.Schema{Name: "ecs"})
 	if err != nil {
 		b.Fatal(err)
@@ -52,25 +23,47 @@ func BenchmarkEncode(b *testing.B) {
 	for i := range events {
 		size += len(events[i].Body)
 	}
-	for _, c := range []struct {
-		name  string
-		level int
-	}{{"none", 0}, {"huffman", gzip.HuffmanOnly}, {"gzip1", 1}, {"gzip2", 2}, {"gzip3", 3}} {
-		b.Run(c.name, func(b *testing.B) {
-			buf := newBuffer()
-			if buf.zip, err = gzip.NewWriterLevel(&buf.zipped, c.level); err != nil {
-				b.Fatal(err)
-			}
+	for _, zip := range []bool{false, true} {
+		b.Run(map[bool]string{false: "none", true: "gzip"}[zip], func(b *testing.B) {
+			var buffers post.Buffers
+			buf := buffers.Get()
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			var out []byte
-			began := processor(b)
+			began := posttest.Processor(b)
 			for b.Loop() {
-				out = buf.encode(enc, events, c.level != 0)
+				out = buf.Encode(len(events), zip, func(dst []byte, i int) []byte { return enc.append(dst, &events[i]) })
 			}
-			b.ReportMetric((processor(b)-began).Seconds()/float64(b.N)/float64(len(events))*1e6, "s/Mevents")
+			b.ReportMetric((posttest.Processor(b)-began).Seconds()/float64(b.N)/float64(len(events))*1e6, "s/Mevents")
 			b.ReportMetric(float64(size)/float64(len(out)), "ratio")
 			b.ReportMetric(float64(size)/float64(len(events)), "B/event")
+		})
+	}
+}
+
+// BenchmarkSend is one request of 500 events against a peer in memory: writing, compression, judging.
+func BenchmarkSend(b *testing.B) {
+	events := posttest.SignIns(500)
+	for _, compression := range []string{"none", "gzip"} {
+		b.Run(compression, func(b *testing.B) {
+			cfg := Config{Common: post.Common{Endpoints: []string{"https://splunk.example.com"}, Compression: compression},
+				TokenFile: posttest.SecretFile(b, testToken)}
+			s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: posttest.RoundTripper(func(r *http.Request) (*http.Response, error) {
+				_, err := io.Copy(io.Discard, r.Body)
+				r.Body.Close()
+				return posttest.Reply(200, `{"text":"Success","code":0}`), err
+			})})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			began := posttest.Processor(b)
+			for b.Loop() {
+				if err := s.Send(b.Context(), events); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric((posttest.Processor(b)-began).Seconds()/float64(b.N)/float64(len(events))*1e6, "s/Mevents")
 		})
 	}
 }

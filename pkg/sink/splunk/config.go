@@ -15,83 +15,56 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/field"
 	"github.com/logferry/logferry/pkg/secure"
+	"github.com/logferry/logferry/pkg/sink/post"
 )
 
 // eventPath is where HEC takes envelopes.
 const eventPath = "/services/collector/event"
 
+// usual is how many events go into a request.
+const usual = 500
+
 // Config is the splunk block of a sink. Index, Source, Sourcetype and Host take the placeholders of event.ParseTemplate.
 type Config struct {
-	Endpoints     []string       `yaml:"endpoints"`             // base URLs; after a failure the next one is used
-	TokenFile     string         `yaml:"token_file"`            // holds the HEC token and nothing else
-	Index         string         `yaml:"index,omitempty"`       // default: the token's own
-	Source        string         `yaml:"source,omitempty"`      // default: logferry
-	Sourcetype    string         `yaml:"sourcetype,omitempty"`  // default: by schema and stream, see defaultSourcetype
-	Host          string         `yaml:"host,omitempty"`        // default: the tenant's id
-	Compression   string         `yaml:"compression,omitempty"` // gzip | none
-	Ack           string         `yaml:"ack,omitempty"`         // off | if_offered: both off as yet
-	Batch         Batch          `yaml:"batch,omitempty"`
-	Timeout       field.Duration `yaml:"timeout,omitempty"`         // of one request, from connecting to the end of the reply
-	MaxEventBytes field.Size     `yaml:"max_event_bytes,omitempty"` // a larger body is not sent but refused
-	TLS           secure.TLS     `yaml:"tls,omitempty"`
-	Proxy         string         `yaml:"proxy,omitempty"`    // http(s)://host:port; default: HTTPS_PROXY and NO_PROXY
-	Insecure      bool           `yaml:"insecure,omitempty"` // allows http to other machines: the token goes in clear
-}
-
-// Batch is what goes into one request.
-type Batch struct {
-	Events int            `yaml:"events,omitempty"`
-	Bytes  field.Size     `yaml:"bytes,omitempty"` // of bodies, before compression
-	Linger field.Duration `yaml:"linger,omitempty"`
+	post.Common `yaml:",inline"` // endpoints are base URLs
+	TokenFile   string           `yaml:"token_file"`            // holds the HEC token and nothing else
+	Index       string           `yaml:"index,omitempty"`       // default: the token's own
+	Source      string           `yaml:"source,omitempty"`      // default: logferry
+	Sourcetype  string           `yaml:"sourcetype,omitempty"`  // default: by schema and stream, see defaultSourcetype
+	Host        string           `yaml:"host,omitempty"`        // default: the tenant's id
+	Ack         string           `yaml:"ack,omitempty"`         // required | if_offered | off: indexer acknowledgement
+	AckTimeout  field.Duration   `yaml:"ack_timeout,omitempty"` // without an acknowledgement for so long, events are sent again
+	// AssumePrefix says whether the receiver has stored the events before one that it refuses: auto | yes | no. auto: Splunk has.
+	AssumePrefix string `yaml:"assume_prefix_accepted,omitempty"`
 }
 
 // Default is what an empty block means.
 func Default() Config { return Config{}.withDefaults() }
 
 func (c Config) withDefaults() Config {
-	if c.Source == "" {
-		c.Source = "logferry"
+	for _, d := range []struct {
+		to    *string
+		value string
+	}{{&c.Source, "logferry"}, {&c.Host, "{tenant}"}, {&c.Ack, "if_offered"}, {&c.AssumePrefix, "auto"}} {
+		if *d.to == "" {
+			*d.to = d.value
+		}
 	}
-	if c.Host == "" {
-		c.Host = "{tenant}"
+	if c.AckTimeout == 0 {
+		c.AckTimeout = field.Duration(3 * time.Minute)
 	}
-	if c.Compression == "" {
-		c.Compression = "gzip"
-	}
-	if c.Ack == "" {
-		c.Ack = "if_offered"
-	}
-	if c.Batch.Events == 0 {
-		c.Batch.Events = 500
-	}
-	if c.Batch.Bytes == 0 {
-		c.Batch.Bytes = 1 << 20
-	}
-	if c.Batch.Linger == 0 {
-		c.Batch.Linger = field.Duration(time.Second)
-	}
-	if c.Timeout == 0 {
-		c.Timeout = field.Duration(30 * time.Second)
-	}
-	if c.MaxEventBytes == 0 {
-		c.MaxEventBytes = 1 << 20
-	}
+	c.Common = c.Common.WithDefaults(post.Common{
+		Compression: "gzip", Timeout: field.Duration(30 * time.Second), MaxEventBytes: 1 << 20,
+		Batch: post.Batch{Events: usual, Bytes: 1 << 20, Linger: field.Duration(time.Second)},
+	})
 	return c
 }
 
 // Validate finds all that is wrong, as joined *field.Error; it reads no file. A zero value stands for its default.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var faults []error
+	faults := c.ValidateEndpoints(endpoint, "https://splunk.example.com:8088")
 	bad := func(path, format string, args ...any) { faults = append(faults, field.Errorf(path, format, args...)) }
-	if len(c.Endpoints) == 0 {
-		bad("endpoints", "missing: name one at least, such as https://splunk.example.com:8088")
-	}
-	for i, raw := range c.Endpoints {
-		if _, err := endpoint(raw, c.Insecure); err != nil {
-			bad(fmt.Sprintf("endpoints[%d]", i), "%s", err)
-		}
-	}
 	if c.TokenFile == "" {
 		bad("token_file", "missing: name the file that holds the HEC token")
 	}
@@ -102,25 +75,19 @@ func (c Config) Validate() error {
 			bad(t.path, "%s", err)
 		}
 	}
-	if c.Compression != "gzip" && c.Compression != "none" {
-		bad("compression", "%q is unknown: gzip or none", c.Compression)
+	if c.Ack != "required" && c.Ack != "if_offered" && c.Ack != "off" {
+		bad("ack", "%q is unknown: required, if_offered or off", c.Ack)
 	}
-	switch c.Ack {
-	case "off", "if_offered":
-	case "required":
-		bad("ack", "required is not possible yet: logferry does not ask for indexer acknowledgement; use off and a token without it")
-	default:
-		bad("ack", "%q is unknown: off or if_offered", c.Ack)
+	if c.AckTimeout.Std() < 10*time.Second {
+		bad("ack_timeout", "%s is too short: indexing takes seconds, 3m is usual", c.AckTimeout)
 	}
-	if c.Batch.Events < 0 {
-		bad("batch.events", "%d is negative: 500 is usual", c.Batch.Events)
+	switch {
+	case c.AssumePrefix != "auto" && c.AssumePrefix != "yes" && c.AssumePrefix != "no":
+		bad("assume_prefix_accepted", "%q is unknown: auto, yes or no", c.AssumePrefix)
+	case c.AssumePrefix == "yes" && c.Ack == "required":
+		bad("assume_prefix_accepted", "yes contradicts ack: required: those events are never acknowledged")
 	}
-	if err := c.TLS.Validate(); err != nil {
-		bad("tls", "%s", err)
-	}
-	if _, err := proxyURL(c.Proxy); err != nil {
-		bad("proxy", "%s", err)
-	}
+	faults = append(faults, c.Common.Validate(usual)...)
 	return errors.Join(faults...)
 }
 
@@ -138,14 +105,6 @@ func endpoint(raw string, insecure bool) (*url.URL, error) {
 		return nil, fmt.Errorf("%q does not take envelopes: write the base URL only, %s is added", raw, eventPath)
 	}
 	return u, nil
-}
-
-// proxyURL gives nil for the proxy of the environment. The token travels inside TLS, so plain http to a proxy is allowed.
-func proxyURL(raw string) (*url.URL, error) {
-	if raw == "" {
-		return nil, nil
-	}
-	return secure.CheckURL(raw, true)
 }
 
 // defaultSourcetype is what searches for the schema expect: the sourcetypes of Splunk's add-ons for records as Microsoft sends

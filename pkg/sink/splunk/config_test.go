@@ -1,15 +1,17 @@
 package splunk
 
 import (
-	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/field"
 	"github.com/logferry/logferry/pkg/secure"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 )
 
 func TestValidate(t *testing.T) {
@@ -34,27 +36,20 @@ func TestValidate(t *testing.T) {
 		{"insecure", func(c *Config) { c.Endpoints, c.Insecure = []string{"http://splunk.example.com:8088"}, true }, nil},
 		{"templates", func(c *Config) { c.Index, c.Source, c.Sourcetype, c.Host = "{x}", "{", "}{", "{user}" },
 			[]string{"index", "source", "sourcetype", "host"}},
-		{"words", func(c *Config) { c.Compression, c.Ack = "zip", "yes" }, []string{"compression", "ack"}},
-		{"ack required", func(c *Config) { c.Ack = "required" }, []string{"ack"}},
+		{"words", func(c *Config) { c.Compression, c.Ack, c.AssumePrefix = "zip", "yes", "maybe" },
+			[]string{"ack", "assume_prefix_accepted", "compression"}},
+		{"ack required", func(c *Config) { c.Ack, c.AckTimeout, c.AssumePrefix = "required", field.Duration(time.Minute), "no" }, nil},
+		{"ack at once", func(c *Config) { c.AckTimeout = field.Duration(time.Second) }, []string{"ack_timeout"}},
+		{"never acknowledged", func(c *Config) { c.Ack, c.AssumePrefix = "required", "yes" }, []string{"assume_prefix_accepted"}},
 		{"rest", func(c *Config) {
 			c.Batch.Events, c.TLS, c.Proxy = -1, secure.TLS{CertFile: "x"}, "proxy:3128"
 		}, []string{"batch.events", "tls", "proxy"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := Config{Endpoints: []string{"https://splunk.example.com:8088"}, TokenFile: "token"}
+			cfg := Config{Common: post.Common{Endpoints: []string{"https://splunk.example.com:8088"}}, TokenFile: "token"}
 			c.edit(&cfg)
 			err := cfg.Validate()
-			var got []string
-			if joined, ok := err.(interface{ Unwrap() []error }); ok {
-				for _, e := range joined.Unwrap() {
-					var f *field.Error
-					if !errors.As(e, &f) {
-						t.Fatalf("%v is not a field.Error", e)
-					}
-					got = append(got, f.Path)
-				}
-			}
-			if strings.Join(got, " ") != strings.Join(c.want, " ") {
+			if got := posttest.Paths(t, err); got != strings.Join(c.want, " ") {
 				t.Errorf("faults of %v, want %v: %v", got, c.want, err)
 			}
 			if _, err := New(cfg, event.Schema{Name: "ecs"}, Options{}); (err == nil) != (len(c.want) == 0) {
@@ -65,14 +60,21 @@ func TestValidate(t *testing.T) {
 }
 
 func TestEndpoint(t *testing.T) {
-	for raw, want := range map[string]string{
-		"https://splunk.example.com:8088":                          "https://splunk.example.com:8088/services/collector/event",
-		"https://splunk.example.com:8088/":                         "https://splunk.example.com:8088/services/collector/event",
-		"https://splunk.example.com/services/collector":            "https://splunk.example.com/services/collector",
-		"https://gateway.example.com/hec/services/collector/event": "https://gateway.example.com/hec/services/collector/event",
+	for raw, want := range map[string][2]string{ // events, acknowledgements
+		"":                               {"/services/collector/event", "/services/collector/ack"},
+		"/":                              {"/services/collector/event", "/services/collector/ack"},
+		"/services/collector":            {"/services/collector", "/services/collector/ack"},
+		"/services/collector/event/1.0":  {"/services/collector/event/1.0", "/services/collector/ack"},
+		"/hec/services/collector/event/": {"/hec/services/collector/event/", "/hec/services/collector/ack"},
 	} {
-		if u, err := endpoint(raw, false); err != nil || u.String() != want {
-			t.Errorf("%s: %v, %v; want %s", raw, u, err, want)
+		const host = "https://splunk.example.com:8088"
+		u, err := endpoint(host+raw, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newCollector(u)
+		if c.events.String() != host+want[0] || c.acks.String() != host+want[1] {
+			t.Errorf("%s: %s, %s; want %s", raw, c.events, c.acks, want)
 		}
 	}
 }
@@ -82,6 +84,9 @@ func TestConfigYAML(t *testing.T) {
 endpoints: [https://splunk.example.com:8088]
 token_file: /run/secrets/hec
 index: entra
+ack: required
+ack_timeout: 5m
+assume_prefix_accepted: no
 compression: none
 batch: {events: 100, bytes: 512KiB, linger: 2s}
 timeout: 1m
@@ -96,10 +101,11 @@ tls: {ca_file: ca.pem}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := s.Limits(); l.Events != 100 || l.Bytes != 512<<10 || l.Linger.String() != "2s" || l.InFlight != inFlight {
+	if l := s.Limits(); l.Events != 100 || l.Bytes != 512<<10 || l.Linger.String() != "2s" || l.InFlight != inFlightAck {
 		t.Errorf("limits are %+v", l)
 	}
-	if cfg.Timeout.String() != "1m" || cfg.MaxEventBytes != 5<<20 || cfg.TLS.CAFile != "ca.pem" || cfg.Source != "logferry" {
+	if cfg.Timeout.String() != "1m" || cfg.MaxEventBytes != 5<<20 || cfg.TLS.CAFile != "ca.pem" || cfg.Source != "logferry" ||
+		cfg.AckTimeout.String() != "5m" || cfg.AssumePrefix != "no" {
 		t.Errorf("configuration is %+v", cfg)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
@@ -26,7 +28,7 @@ func TestCuts(t *testing.T) {
 				Server: strings.TrimPrefix(server.URL, "http://"),
 				Peer:   peer,
 				New: func(url string) sinktest.Sink {
-					cfg := Config{Endpoints: []string{url}, TokenFile: tokenFile(t, testToken), Compression: compression, Ack: "off"}
+					cfg := Config{Common: post.Common{Endpoints: []string{url}, Compression: compression}, TokenFile: posttest.SecretFile(t, testToken), Ack: "off"}
 					s, err := New(cfg, event.Schema{Name: "ecs"}, Options{})
 					if err != nil {
 						t.Fatal(err)

@@ -71,6 +71,26 @@ func newEncoder(cfg Config, schema event.Schema) (*encoder, error) {
 // oneIndex tells whether all events go to the same index.
 func (e *encoder) oneIndex() bool { return e.index == nil || e.index.quoted != nil }
 
+// appendIndex writes the index's name. Those of Splunk have small letters, digits, - and _ alone: what placeholders bring beyond
+// that, such as the dots of streams, becomes _.
+func (e *encoder) appendIndex(dst []byte, r *event.Record) []byte {
+	if e.index.quoted != nil {
+		return append(dst, e.index.quoted...)
+	}
+	dst = append(dst, '"')
+	at := len(dst)
+	dst = e.index.template.Append(dst, r)
+	for i, c := range dst[at:] {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			dst[at+i] = c + 'a' - 'A'
+		case c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z'):
+			dst[at+i] = '_'
+		}
+	}
+	return append(dst, '"')
+}
+
 // append appends the envelope of ev and a line end:
 //
 //	{"time":1732242000.123,"host":"..","source":"..","sourcetype":"..","index":"..","event":BODY,"fields":{"event_id":"..","stream":".."}}
@@ -95,7 +115,7 @@ func (e *encoder) append(dst []byte, ev *event.Event) []byte {
 	}
 	if e.index != nil {
 		dst = append(dst, `,"index":`...)
-		dst = e.index.append(dst, &ev.Record)
+		dst = e.appendIndex(dst, &ev.Record)
 	}
 	dst = append(dst, `,"event":`...)
 	if e.text {

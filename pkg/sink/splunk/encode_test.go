@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,30 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-const testTenant = "11111111-2222-3333-4444-555555555555"
-
-// sample makes an event of the stream with that body.
-func sample(n int, stream, body string) event.Event {
-	e := event.Event{Body: []byte(body), Record: event.Record{
-		Key:  event.StreamKey{Cloud: "global", Tenant: testTenant, Stream: stream},
-		ID:   fmt.Sprintf("record-%d", n),
-		Time: time.Date(2026, 3, 1, 23, 59, 59, 123_456_700, time.UTC),
-	}}
-	e.EventID = e.Record.EventID()
-	return e
-}
-
-func samples(n int) []event.Event {
-	var events []event.Event
-	for i := range n {
-		events = append(events, sample(i, "signins.interactive", fmt.Sprintf(`{"n":%d}`, i)))
-	}
-	return events
-}
+// The samples, by short names.
+var sample, samples = posttest.Sample, posttest.Samples
 
 func TestEncodeGolden(t *testing.T) {
 	for _, c := range []struct {
@@ -131,6 +113,26 @@ func TestAppendTime(t *testing.T) {
 	}
 }
 
+func TestEncodeIndex(t *testing.T) {
+	for name, want := range map[string]string{
+		"main":              `,"index":"main",`,
+		"Any.Name":          `,"index":"Any.Name",`, // what the operator writes is theirs
+		"entra-{stream}":    `,"index":"entra-signins_interactive",`,
+		"{tenant}_{family}": `,"index":"contoso_example_com_signins",`,
+		"entra_{date}-x":    `,"index":"entra_2026-03-01-x",`,
+	} {
+		enc, err := newEncoder(Config{Index: name}.withDefaults(), event.Schema{Name: "ecs"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := sample(0, "signins.interactive", `{}`)
+		e.Key.Tenant = "Contoso.example.com"
+		if got := enc.append(nil, &e); !bytes.Contains(got, []byte(want)) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 func TestEncodeWithoutTime(t *testing.T) {
 	enc, err := newEncoder(Default(), event.Schema{Name: "ecs"})
 	if err != nil {
@@ -144,7 +146,7 @@ func TestEncodeWithoutTime(t *testing.T) {
 }
 
 func FuzzEncode(f *testing.F) {
-	f.Add("signins.interactive", testTenant, "text", int64(1732242000123456))
+	f.Add("signins.interactive", posttest.Tenant, "text", int64(1732242000123456))
 	f.Add("a\"b.\xff", "t\n", "\x00\u2028\"", int64(-1))
 	f.Fuzz(func(t *testing.T, stream, tenant, text string, micro int64) {
 		for _, schema := range []string{"raw", "cef"} {

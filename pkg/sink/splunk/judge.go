@@ -7,16 +7,17 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/sink/post"
 )
 
 // reply is the body of HEC's answers, such as {"text":"Invalid data format","code":6,"invalid-event-number":2}.
 type reply struct {
-	Text    string `json:"text"`
-	Code    *int   `json:"code"`
-	Invalid *int   `json:"invalid-event-number"` // from 0
+	Text    string      `json:"text"`
+	Code    *int        `json:"code"`
+	Invalid *int        `json:"invalid-event-number"` // from 0
+	AckID   json.Number `json:"ackId"`
 }
 
 // verdict is what a code of HEC means for the request.
@@ -26,9 +27,21 @@ const (
 	unknown  verdict = iota // the status decides
 	accepted                // with status 200 only
 	later                   // the same request may be taken later
+	busy                    // as later; with a number, from that event on
 	blocked                 // an operator has to mend something
 	bad                     // one event is bad, the one with the number if there is one
 	index                   // the index does not exist or is not allowed for the token
+)
+
+// Codes that are looked at apart.
+const (
+	noData         = 5 // what HEC says to a request without an event whose token it knows
+	invalidChannel = 11
+	ackDisabled    = 14
+	shuttingDown   = 23
+	queueNear      = 24
+	queueFull      = 26
+	ackFull        = 27
 )
 
 // codes are those of Splunk 9.3, "Possible error codes" of "Troubleshoot HTTP Event Collector".
@@ -45,9 +58,9 @@ var codes = [...]struct {
 	6:  {bad, "the event's data cannot be read"},
 	7:  {index, "the index does not exist, or the token may not write to it: create it, allow it for the token, or change index"},
 	8:  {later, "an internal error of Splunk"},
-	9:  {later, "Splunk is busy"},
-	10: {blocked, "the token asks for indexer acknowledgement, which logferry does not do yet: switch it off for this token"},
-	11: {later, "the channel is invalid"},
+	9:  {busy, "Splunk is busy"},
+	10: {blocked, "the token wants indexer acknowledgement: set ack: if_offered or required; if it is, a proxy removes the X-Splunk-Request-Channel header"},
+	11: {later, "the channel is invalid, a new one is taken"},
 	12: {bad, "the event is missing"},
 	13: {bad, "the event is empty"},
 	14: {blocked, "indexer acknowledgement is disabled: the endpoint must be that for events"},
@@ -60,102 +73,165 @@ var codes = [...]struct {
 	21: {blocked, "the token is invalid: check token_file"},
 	22: {blocked, "the token is disabled: enable it in Splunk"},
 	23: {later, "Splunk is shutting down"},
-	24: {accepted, ""}, // queues near their capacity
-	25: {accepted, ""}, // acknowledgement channels near their capacity
+	24: {accepted, ""},
+	25: {accepted, ""},
 	26: {later, "Splunk's queues are full"},
 	27: {later, "Splunk's acknowledgement channels are full"},
 }
 
-// judge tells what a reply to a request with n events means: nil if, and only if, HEC clearly says that it has taken them all.
-// oneIndex says that the events share an index, so that a wrong index is a fault of the configuration.
-//
-// An unknown code, or none, leaves it to the status. A bad event is believed only with status 400 or 200. Splunk has stored the
-// events before the bad one, other receivers have not, nobody has those after it: all but the bad one are to be sent again.
-func judge(status int, header http.Header, body []byte, n int, oneIndex bool) error {
+// judge tells what a reply to a request means. It looks at nothing else.
+type judge struct {
+	events   int
+	oneIndex bool   // the configuration names one index for all: a wrong one is its fault
+	prefix   string // assume_prefix_accepted
+	host     string // of the endpoint, for errors
+	secrets  post.Secrets
+}
+
+// ruling is what a reply means.
+type ruling struct {
+	err   error  // nil if, and only if, HEC clearly says that it has taken all events; otherwise of package fault
+	ackID string // by which to ask for the acknowledgement; "": there will be none
+	code  int    // of HEC, or unnamed
+	moved bool   // the reply has come from another indexer than those before
+}
+
+// rule judges by the code; an unknown one, or none, leaves it to the status. A bad event is believed only with status 400 or 200.
+func (j judge) rule(status int, header http.Header, body []byte) ruling {
 	var r reply
 	if err := json.Unmarshal(body, &r); err != nil {
 		r = reply{}
 	}
-	verdict, hint := unknown, ""
+	code, verdict, hint := unnamed, unknown, ""
 	if r.Code != nil && *r.Code >= 0 && *r.Code < len(codes) {
-		verdict, hint = codes[*r.Code].verdict, codes[*r.Code].hint
+		code = *r.Code
+		verdict, hint = codes[code].verdict, codes[code].hint
 	}
-	said := describe(status, r, body)
+	out := ruling{code: code}
+	if verdict == accepted && status == http.StatusOK && r.Invalid == nil && digits(string(r.AckID)) {
+		out.ackID = string(r.AckID)
+		return out
+	}
+	said := describe(j.host, status, r, body, j.secrets)
 	switch {
-	case verdict == accepted && status == http.StatusOK && r.Invalid == nil:
-		return nil
 	case verdict == accepted:
-		return pause(header, fmt.Errorf("%s: the success and the rest of the reply contradict each other", said))
+		out.err = post.Later(header, fmt.Errorf("%s: the success and the rest of the reply contradict each other", said))
 	case verdict == blocked:
-		return fault.Block(fmt.Errorf("%s: %s", said, hint))
-	case verdict == later:
-		return pause(header, fmt.Errorf("%s: %s", said, hint))
-	case verdict != unknown && (status == http.StatusBadRequest || status == http.StatusOK):
-		return judgeBad(verdict, r, fmt.Errorf("%s: %s", said, hint), string(body), n, oneIndex)
+		out.err = fault.Block(fmt.Errorf("%s: %s", said, hint))
+	case verdict == busy && status == http.StatusServiceUnavailable:
+		out.err = j.busy(header, r, post.Later(header, fmt.Errorf("%s: %s", said, hint)))
+	case verdict == later || verdict == busy:
+		out.err = post.Later(header, fmt.Errorf("%s: %s", said, hint))
+	case verdict == index && (status == http.StatusBadRequest || status == http.StatusOK):
+		out.err = j.index(fmt.Errorf("%s: %s", said, hint), body)
+	case verdict == bad && (status == http.StatusBadRequest || status == http.StatusOK):
+		out.err = j.bad(header, r, fmt.Errorf("%s: %s", said, hint), body)
+	default:
+		out.err = j.status(status, header, r, said, body)
 	}
-	return judgeStatus(status, header, r, said, body)
+	return out
 }
 
-// judgeBad judges a request with an event that Splunk does not take.
-func judgeBad(v verdict, r reply, err error, body string, n int, oneIndex bool) error {
-	if v == index && oneIndex {
-		return fault.Block(err)
+// digits tells whether s can be asked for: an id of HEC, or none.
+func digits(s string) bool {
+	return len(s) <= 20 && strings.Trim(s, "0123456789") == ""
+}
+
+// keeps tells whether the receiver has stored the events before the one that it names. Splunk has; others have not.
+func (j judge) keeps(header http.Header) bool {
+	return j.prefix == "yes" || j.prefix == "auto" && strings.HasPrefix(strings.ToLower(header.Get("Server")), "splunkd")
+}
+
+// bad judges a request with an event that HEC does not take. Nobody has the events after it. Whether the number is right is seen
+// when the event goes alone.
+func (j judge) bad(header http.Header, r reply, err error, body []byte) error {
+	if j.events == 1 || r.Invalid == nil || *r.Invalid < 0 || *r.Invalid >= j.events {
+		return fault.Refuse(err, j.secrets.Hide(string(body)))
 	}
-	if n == 1 || r.Invalid == nil || *r.Invalid < 0 || *r.Invalid >= n {
-		return fault.Refuse(err, body)
-	}
-	again := fmt.Errorf("not settled: event %d of the same request was refused", *r.Invalid)
-	failed := make(map[int]error, n)
-	for i := range n {
-		failed[i] = again
-	}
-	failed[*r.Invalid] = fault.Refuse(err, body)
+	failed := j.from(header, *r.Invalid, fmt.Errorf("not settled: event %d of the same request was refused", *r.Invalid))
+	failed[*r.Invalid] = fault.Suspect(err, j.secrets.Hide(string(body)))
 	return fault.Some(failed)
 }
 
-// judgeStatus judges a reply that says nothing in HEC's own words.
-func judgeStatus(status int, header http.Header, r reply, said string, body []byte) error {
+// busy judges a request that HEC has broken off.
+func (j judge) busy(header http.Header, r reply, err error) error {
+	if r.Invalid == nil || *r.Invalid <= 0 || *r.Invalid >= j.events || !j.keeps(header) {
+		return err
+	}
+	return fault.Some(j.from(header, *r.Invalid, err))
+}
+
+// from gives the events that are to be sent again when HEC has stopped at one: it and those after it, and those before it where
+// they are not stored.
+func (j judge) from(header http.Header, number int, err error) map[int]error {
+	if !j.keeps(header) {
+		number = 0
+	}
+	failed := make(map[int]error, j.events-number)
+	for i := number; i < j.events; i++ {
+		failed[i] = err
+	}
+	return failed
+}
+
+// index judges a request for an index that is not there: with one index for all nothing can be sent before it is mended; otherwise
+// the request's events have the index in common, and others may have a better one.
+func (j judge) index(err error, body []byte) error {
+	if j.oneIndex {
+		return fault.Block(err)
+	}
+	refused := fault.Refuse(err, j.secrets.Hide(string(body)))
+	if j.events == 1 {
+		return refused
+	}
+	failed := make(map[int]error, j.events)
+	for i := range j.events {
+		failed[i] = refused
+	}
+	return fault.Some(failed)
+}
+
+// status judges a reply that says nothing in HEC's own words.
+func (j judge) status(status int, header http.Header, r reply, said string, body []byte) error {
 	switch {
 	case status >= 200 && status < 300:
 		return fmt.Errorf("%s: this does not say that the events were taken; is the endpoint a HEC?", said)
+	case status == http.StatusBadRequest && r.Code == nil && short(header, body):
+		return fmt.Errorf("%s: the reply has not come whole", said)
 	case status == http.StatusBadRequest && r.Code == nil:
 		// Splunk gives a code with each 400. A proxy, or a TLS port spoken to in plain text, refuses whatever is sent.
 		return fault.Block(fmt.Errorf("%s: this is not a reply of HEC: check endpoints and what stands between", said))
 	case status == http.StatusUnsupportedMediaType:
 		return fault.Block(fmt.Errorf("%s: the endpoint does not take JSON: check endpoints", said))
 	case status >= 300 && status < 400:
-		return fmt.Errorf("%s: redirected to %q, which is not followed: check endpoints", said, fault.Cut(header.Get("Location")))
+		return fmt.Errorf("%s: redirected to %q, which is not followed: check endpoints", said, fault.Cut(j.secrets.Hide(header.Get("Location"))))
 	}
 	err := fault.FromHTTP(status, header, nil)
-	switch fault.Of(err) {
-	case fault.Blocked:
+	switch {
+	case fault.Of(err) == fault.Blocked:
 		return fault.Block(fmt.Errorf("%s: check endpoints, token_file and what stands between", said))
-	case fault.Poison:
-		return fault.Refuse(errors.New(said), string(body))
+	case fault.Oversized(err):
+		return fault.TooLarge(errors.New(said), j.secrets.Hide(string(body)))
+	case fault.Of(err) == fault.Poison:
+		return fault.Refuse(errors.New(said), j.secrets.Hide(string(body)))
 	}
-	return pause(header, errors.New(said))
+	return post.Later(header, errors.New(said))
 }
 
-func pause(header http.Header, err error) error {
-	if d, ok := fault.RetryAfter(header, time.Now()); ok {
-		return fault.After(d, err)
-	}
-	return err
+// short tells whether something of the reply is missing: what there is of one of HEC's is not a verdict.
+func short(header http.Header, body []byte) bool {
+	length, err := strconv.Atoi(header.Get("Content-Length"))
+	return err == nil && length > len(body) && len(body) < maxReply || len(body) > 0 && body[0] == '{' && !json.Valid(body)
 }
 
-// describe quotes the reply, on one line and cut.
-func describe(status int, r reply, body []byte) string {
-	s := "splunk replied with status " + strconv.Itoa(status)
+// describe quotes the reply, on one line, cut and without the token.
+func describe(host string, status int, r reply, body []byte, secrets post.Secrets) string {
+	s := host + " replied with status " + strconv.Itoa(status)
+	said := r.Text
 	if r.Code != nil {
 		s += ", code " + strconv.Itoa(*r.Code)
+	} else {
+		said = string(body)
 	}
-	said := r.Text
-	if r.Code == nil {
-		said = string(body[:min(len(body), 4096)])
-	}
-	said = strings.Join(strings.Fields(strings.ToValidUTF8(said, "?")), " ")
-	if len(said) > 300 {
-		said = strings.ToValidUTF8(said[:300], "") + ".."
-	}
-	return fmt.Sprintf("%s %q", s, said)
+	return fmt.Sprintf("%s %q", s, post.Line(secrets.Hide(said)))
 }

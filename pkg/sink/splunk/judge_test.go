@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 )
 
 // outcome names what judge says, for tables.
-func outcome(err error) string {
-	if err == nil {
-		return "accepted"
-	}
-	return fault.Of(err).String()
+var outcome = posttest.Outcome
+
+// rule judges a reply to n events.
+func rule(status int, header http.Header, body string, n int, oneIndex bool) error {
+	return judge{events: n, oneIndex: oneIndex, prefix: "auto"}.rule(status, header, []byte(body)).err
 }
 
 // TestJudgeCodes goes over every code that Splunk documents, with its own status, for a request of three events.
@@ -62,7 +64,7 @@ func TestJudgeCodes(t *testing.T) {
 	} {
 		for number, want := range map[string]string{"": c.want, `,"invalid-event-number":2`: c.withThird} {
 			body := fmt.Sprintf(`{"text":"words","code":%d%s}`, c.code, number)
-			err := judge(c.status, http.Header{}, []byte(body), 3, true)
+			err := rule(c.status, http.Header{}, body, 3, true)
 			if got := outcome(err); got != want {
 				t.Errorf("%d %s: %s, want %s: %v", c.status, body, got, want, err)
 			}
@@ -100,6 +102,8 @@ func TestJudge(t *testing.T) {
 		{"400 token disabled", 400, `{"text":"Token disabled","code":1}`, 3, "blocked"},
 		{"503 bad event", 503, `{"text":"Invalid data format","code":6,"invalid-event-number":1}`, 3, "retryable"},
 		{"400 of a proxy", 400, html, 1, "blocked"},
+		{"400 cut short", 400, `{"text":"Invalid data format","co`, 3, "retryable"},
+		{"200 with an id that cannot be asked for", 200, `{"text":"Success","code":0,"ackId":-1.5}`, 3, "retryable"},
 		{"400 plain", 400, "Client sent an HTTP request to an HTTPS server.\n", 1, "blocked"},
 		{"number of the only event", 400, `{"code":6,"invalid-event-number":0}`, 1, "poison"},
 		{"number of no event", 400, `{"code":6,"invalid-event-number":3}`, 3, "poison"},
@@ -111,6 +115,7 @@ func TestJudge(t *testing.T) {
 		{"405", 405, html, 3, "blocked"},
 		{"407", 407, html, 3, "blocked"},
 		{"408", 408, html, 3, "retryable"},
+		{"409", 409, html, 3, "retryable"},
 		{"413", 413, html, 3, "poison"},
 		{"413 alone", 413, html, 1, "poison"},
 		{"415 in plain text", 415, html, 3, "blocked"},
@@ -121,7 +126,7 @@ func TestJudge(t *testing.T) {
 		{"no such status", 999, html, 3, "retryable"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := judge(c.status, http.Header{}, []byte(c.body), c.n, true)
+			err := rule(c.status, http.Header{}, c.body, c.n, true)
 			if got := outcome(err); got != c.want {
 				t.Errorf("%s, want %s: %v", got, c.want, err)
 			}
@@ -142,10 +147,10 @@ func TestJudgeIndex(t *testing.T) {
 		{`{"code":7,"invalid-event-number":1}`, 3, true, "blocked"},
 		{`{"code":7}`, 3, true, "blocked"},
 		{`{"code":7,"invalid-event-number":1}`, 3, false, "partial"},
-		{`{"code":7}`, 3, false, "poison"},
+		{`{"code":7}`, 3, false, "partial"},
 		{`{"code":7,"invalid-event-number":0}`, 1, false, "poison"},
 	} {
-		if got := outcome(judge(400, http.Header{}, []byte(c.body), c.n, c.oneIndex)); got != c.want {
+		if got := outcome(rule(400, http.Header{}, c.body, c.n, c.oneIndex)); got != c.want {
 			t.Errorf("%s, %d events, one index %t: %s, want %s", c.body, c.n, c.oneIndex, got, c.want)
 		}
 	}
@@ -153,7 +158,7 @@ func TestJudgeIndex(t *testing.T) {
 
 func TestJudgePartial(t *testing.T) {
 	body := `{"text":"Event field is required","code":12,"invalid-event-number":1}`
-	err := judge(400, http.Header{}, []byte(body), 4, true)
+	err := rule(400, http.Header{}, body, 4, true)
 	failed := fault.Failed(err)
 	if len(failed) != 4 {
 		t.Fatalf("%d events failed, want all 4: %v", len(failed), err)
@@ -163,8 +168,8 @@ func TestJudgePartial(t *testing.T) {
 		if i == 1 {
 			want = fault.Poison
 		}
-		if fault.Of(cause) != want {
-			t.Errorf("event %d is %s, want %s", i, fault.Of(cause), want)
+		if fault.Of(cause) != want || fault.Suspected(cause) != (i == 1) {
+			t.Errorf("event %d is %s, want %s; suspected %t", i, fault.Of(cause), want, fault.Suspected(cause))
 		}
 	}
 	if fault.Reply(failed[1]) != body {
@@ -175,10 +180,31 @@ func TestJudgePartial(t *testing.T) {
 func TestJudgeRetryAfter(t *testing.T) {
 	header := http.Header{"Retry-After": {"2.5"}}
 	for _, body := range []string{`{"text":"Server is busy","code":9}`, "<html>"} {
-		if got := fault.Pause(judge(503, header, []byte(body), 3, true)); got != 2500*time.Millisecond {
+		if got := fault.Pause(rule(503, header, body, 3, true)); got != 2500*time.Millisecond {
 			t.Errorf("%s: pause is %s", body, got)
 		}
 	}
+}
+
+// FuzzJudgeAcks: only a clear true is one.
+func FuzzJudgeAcks(f *testing.F) {
+	f.Add(200, []byte(`{"acks":{"0":true,"1":false}}`))
+	f.Add(400, []byte(`{"text":"ACK is disabled","code":14}`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		told := judgeAcks("splunk.example.com", status, body, post.Secrets{testToken})
+		if len(told.indexed) == 0 {
+			return
+		}
+		var r struct{ Acks map[string]bool }
+		if json.Unmarshal(body, &r) != nil || status != 200 {
+			t.Fatalf("status %d, body %q tells %v", status, body, told.indexed)
+		}
+		for _, id := range told.indexed {
+			if !r.Acks[id] {
+				t.Errorf("%q is told by %q", id, body)
+			}
+		}
+	})
 }
 
 func FuzzJudge(f *testing.F) {
@@ -190,7 +216,7 @@ func FuzzJudge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, retryAfter string, body []byte, n int) {
 		n = 1 + (n&0x7fffffff)%1000
 		for _, oneIndex := range []bool{true, false} {
-			err := judge(status, http.Header{"Retry-After": {retryAfter}}, body, n, oneIndex)
+			err := rule(status, http.Header{"Retry-After": {retryAfter}}, string(body), n, oneIndex)
 			if err == nil {
 				var r struct {
 					Code   *int            `json:"code"`

@@ -25,6 +25,7 @@ func TestProbe(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		mode  sinktest.Mode
+		acks  bool
 		edit  func(*Config)
 		class fault.Class
 		says  []string // nil: it is well
@@ -35,11 +36,16 @@ func TestProbe(t *testing.T) {
 		{name: "refused connection", edit: func(c *Config) { c.Endpoints = []string{closed} }, says: []string{"connection refused"}},
 		{name: "one of two", edit: func(c *Config) { c.Endpoints = append(c.Endpoints, closed) }, says: []string{strings.TrimPrefix(closed, "http://"), "connection refused"}},
 		{name: "wrong CA", edit: func(c *Config) { c.Endpoints, c.TLS = []string{tls.URL}, secure.TLS{} }, class: fault.Blocked, says: []string{"check tls.ca_file"}},
+		{name: "acknowledging", acks: true, edit: func(c *Config) { c.Ack = "required" }},
+		{name: "acknowledging if it likes", acks: true},
+		{name: "not acknowledging", edit: func(c *Config) { c.Ack = "required" }, class: fault.Blocked, says: []string{"switch indexer acknowledgement on"}},
+		{name: "acknowledging unasked", acks: true, edit: func(c *Config) { c.Ack = "off" }, class: fault.Blocked, says: []string{"set ack: if_offered"}},
 		{name: "no HEC", edit: func(c *Config) { c.Endpoints[0] += "/elsewhere" }, class: fault.Blocked, says: []string{"404"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHEC(t)
 			h.Set(tt.mode)
+			h.acks = tt.acks
 			err := newSink(t, h, tt.edit).Probe(t.Context(), []event.Record{})
 			if (err == nil) != (tt.says == nil) || fault.Of(err) != tt.class {
 				t.Fatalf("class %s: %v", fault.Of(err), err)

@@ -2,14 +2,9 @@ package splunk
 
 import (
 	"context"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,6 +14,8 @@ import (
 	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/field"
 	"github.com/logferry/logferry/pkg/secure"
+	"github.com/logferry/logferry/pkg/sink/post"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
@@ -67,72 +64,28 @@ func TestSendSwitchesCompressionOff(t *testing.T) {
 		answer(w, 415, "<!doctype html><title>415 Unsupported Media Type</title>")
 		return true
 	}
-	if err := s.Send(t.Context(), samples(2)); err == nil || fault.Of(err) != fault.Retryable {
-		t.Errorf("415: %v", err)
-	}
-	for range 2 {
+	for range 3 {
 		if err := s.Send(t.Context(), samples(2)); err != nil {
 			t.Error(err)
 		}
 	}
-	if h.requests.Load() != 3 {
-		t.Errorf("%d requests, want 3: it must remember", h.requests.Load())
+	if h.requests.Load() != 4 {
+		t.Errorf("%d requests, want 4: it must remember", h.requests.Load())
 	}
 }
 
+// TestSendKeepsUnfitEventsBack: no request is made with what can never be sent, and the others come again without it.
 func TestSendKeepsUnfitEventsBack(t *testing.T) {
 	big := `{"x":"` + strings.Repeat("x", 200) + `"}`
-	for _, c := range []struct {
-		name   string
-		mode   sinktest.Mode
-		bodies []string
-		want   string // a letter an event: . accepted, r retryable, b blocked, p poison
-		stored int
-	}{
-		{"too large", sinktest.Accept, []string{`{"n":0}`, big, `{"n":2}`}, ".p.", 2},
-		{"empty", sinktest.Accept, []string{"", `{"n":1}`}, "p.", 1},
-		{"only unfit", sinktest.Accept, []string{big, ""}, "pp", 0},
-		{"alone", sinktest.Accept, []string{big}, "p", 0},
-		{"busy", sinktest.Busy, []string{big, `{"n":1}`, `{"n":2}`}, "prr", 0},
-		{"denied", sinktest.Deny, []string{big, `{"n":1}`}, "pb", 0},
-		{"the last of the others is refused", sinktest.RefuseMarked,
-			[]string{`{"n":0}`, big, `{"n":2}`, big, `{"n":"` + sinktest.Marker + `"}`}, "rprpp", 2},
-		{"the other one is refused", sinktest.RefuseMarked, []string{big, `{"n":"` + sinktest.Marker + `"}`}, "pp", 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			h := newHEC(t)
-			h.Set(c.mode)
-			s := newSink(t, h, func(c *Config) { c.MaxEventBytes = 100 })
-			var events []event.Event
-			for i, body := range c.bodies {
-				events = append(events, sample(i, "audits", body))
-			}
-			failed := fault.Failed(s.Send(t.Context(), events))
-			got := ""
-			for i := range events {
-				cause, bad := failed[i]
-				if !bad {
-					got += "."
-					continue
-				}
-				got += fault.Of(cause).String()[:1]
-			}
-			if got != c.want || len(h.Received()) != c.stored {
-				t.Errorf("outcome %s with %d stored, want %s with %d: %v", got, len(h.Received()), c.want, c.stored, failed)
-			}
-		})
-	}
-}
-
-// TestSendUnfitAndPoison: when the request without the unfit events is refused as a whole, nobody may take each of its events
-// for bad.
-func TestSendUnfitAndPoison(t *testing.T) {
 	h := newHEC(t)
-	h.reply = func(w http.ResponseWriter, r *http.Request) bool { answer(w, 413, "<html>"); return true }
-	s := newSink(t, h, nil)
-	failed := fault.Failed(s.Send(t.Context(), append(samples(2), sample(9, "audits", ""))))
-	if len(failed) != 3 || fault.Of(failed[0]) != fault.Retryable || fault.Of(failed[2]) != fault.Poison {
-		t.Errorf("failed is %v", failed)
+	s := newSink(t, h, func(c *Config) { c.MaxEventBytes = 100 })
+	var events []event.Event
+	for i, body := range []string{`{"n":0}`, big, `{"n":2}`, "", `{"n":4}`} {
+		events = append(events, sample(i, "audits", body))
+	}
+	poison, err := sinktest.Deliver(t.Context(), s, events)
+	if err != nil || fmt.Sprint(poison) != "[1 3]" || len(h.Received()) != 3 || h.requests.Load() != 1 {
+		t.Errorf("poison %v, %d stored, %d requests: %v", poison, len(h.Received()), h.requests.Load(), err)
 	}
 }
 
@@ -210,16 +163,11 @@ func TestSendEarlyReplies(t *testing.T) {
 	}
 }
 
-// roundTripper is a peer in memory, for the synctest bubble.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestSendTimeout(t *testing.T) {
-	path := tokenFile(t, testToken)
+	path := posttest.SecretFile(t, testToken)
 	synctest.Test(t, func(t *testing.T) {
-		cfg := Config{Endpoints: []string{"https://splunk.example.com"}, TokenFile: path, Timeout: field.Duration(5 * time.Second)}
-		s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		cfg := Config{Common: post.Common{Endpoints: []string{"https://splunk.example.com"}, Timeout: field.Duration(5 * time.Second)}, TokenFile: path}
+		s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: posttest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			r.Body.Close()
 			return nil, r.Context().Err()
@@ -244,8 +192,8 @@ func TestSendTimeout(t *testing.T) {
 }
 
 func TestSendAfterClose(t *testing.T) {
-	cfg := Config{Endpoints: []string{"https://splunk.example.com"}, TokenFile: tokenFile(t, testToken)}
-	s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+	cfg := Config{Common: post.Common{Endpoints: []string{"https://splunk.example.com"}}, TokenFile: posttest.SecretFile(t, testToken)}
+	s, err := New(cfg, event.Schema{Name: "ecs"}, Options{Transport: posttest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		t.Error("a request after Close")
 		return nil, http.ErrHandlerTimeout
 	})})
@@ -260,16 +208,8 @@ func TestSendAfterClose(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	h := &hec{token: testToken}
-	server := httptest.NewUnstartedServer(h)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
+	server, ca := posttest.TLSServer(t, h)
 	h.Server = server
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	block := &pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}
-	if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	plain := newHEC(t)
 	for _, c := range []struct {
 		name, endpoint string

@@ -7,16 +7,16 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/logferry/logferry/pkg/fault"
+	"github.com/logferry/logferry/pkg/sink/post/posttest"
 	"github.com/logferry/logferry/pkg/sink/sinktest"
 )
 
 func TestTokenRotation(t *testing.T) {
 	const second = "c6b8dae2-0000-4000-8000-ba9876543210-2"
 	h := newHEC(t)
-	path := tokenFile(t, testToken)
+	path := posttest.SecretFile(t, testToken)
 	s := newSink(t, h, func(c *Config) { c.TokenFile = path })
 	if err := s.Send(t.Context(), samples(1)); err != nil {
 		t.Fatal(err)
@@ -27,22 +27,16 @@ func TestTokenRotation(t *testing.T) {
 	if err := os.WriteFile(path, []byte(second+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	late := time.After(10 * time.Second)
-	again := time.NewTicker(50 * time.Millisecond) // the file is looked at once a second
-	defer again.Stop()
-	for {
-		err := s.Send(t.Context(), samples(1))
-		if err == nil {
-			return
-		}
-		if fault.Of(err) != fault.Blocked {
-			t.Fatalf("with the old token: %v", err)
-		}
-		select {
-		case <-again.C:
-		case <-late:
-			t.Fatalf("the new token is not in use: %v", err)
-		}
+	posttest.UntilAccepted(t, func() error { return s.Send(t.Context(), samples(1)) })
+}
+
+// TestTokenInReply: what is hidden in errors is not hidden from those who read the reply.
+func TestTokenInReply(t *testing.T) {
+	h := newHEC(t)
+	h.token = "code"
+	s := newSink(t, h, func(c *Config) { c.TokenFile = posttest.SecretFile(t, h.token) })
+	if err := s.Send(t.Context(), samples(1)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -52,7 +46,7 @@ func TestTokenFile(t *testing.T) {
 		"empty": " \n", "with its scheme": "Splunk " + testToken, "two lines": testToken + "\n" + testToken, "not ASCII": "\u00a0x" + testToken + "\u00e9",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSink(t, h, func(c *Config) { c.TokenFile = tokenFile(t, content) })
+			s := newSink(t, h, func(c *Config) { c.TokenFile = posttest.SecretFile(t, content) })
 			err := s.Send(t.Context(), samples(1))
 			if fault.Of(err) != fault.Blocked || strings.Contains(err.Error(), testToken) {
 				t.Errorf("%v", err)
@@ -87,16 +81,13 @@ func TestTokenIsNotTold(t *testing.T) {
 			if err == nil {
 				t.Fatalf("status %d is accepted", status)
 			}
-			told = append(told, err.Error(), fault.Reply(err))
-			for _, cause := range fault.Failed(err) {
-				told = append(told, cause.Error(), fault.Reply(cause))
-			}
+			told = append(told, posttest.Told(err)...)
 		}
 	}
 	h.reply = nil
 	h.Set(sinktest.CutBefore)
 	told = append(told, fmt.Sprint(s.Send(t.Context(), samples(2))))
-	told = append(told, fmt.Sprintf("%v %+v %#v", s, s, s), fmt.Sprintf("%+v %#v", s.cfg, s.token))
+	told = append(told, fmt.Sprintf("%v %+v %#v", s, s, s), fmt.Sprintf("%+v %#v", s.cfg, s.credential))
 	h.Close()
 	told = append(told, fmt.Sprint(s.Send(t.Context(), samples(2))))
 	for _, text := range told {
