@@ -119,7 +119,8 @@ func (a *App) open(crash func(string)) (store.Opened, error) {
 	var opened store.Opened
 	var err error
 	a.store, opened, err = store.Open(a.cfg.State.Dir, store.Options{
-		JournalMaxBytes: int64(a.cfg.State.JournalMaxBytes), Retention: Remembered, NoSync: a.o.NoSync, Crash: crash,
+		JournalMaxBytes: int64(a.cfg.State.JournalMaxBytes), LettersMaxBytes: int64(a.cfg.State.DeadLettersMaxBytes),
+		Retention: Remembered, NoSync: a.o.NoSync, Crash: crash,
 	})
 	if err != nil {
 		return opened, fmt.Errorf("%w: open state: %w", ErrUsage, err)
@@ -226,7 +227,6 @@ func (a *App) serve(ctx context.Context) (stop func(), err error) {
 	}
 	control, err := telemetry.Control(ctx, a.cfg.State.Dir, map[string]func() (any, error){
 		"status": func() (any, error) { return a.Status(), nil },
-		"dlq":    func() (any, error) { return Letters(a.store) },
 	}, a.orders())
 	if err != nil {
 		a.log.Warn("status, dlq, verify and resend cannot reach this process", zap.Error(err))

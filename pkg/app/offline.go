@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,42 +16,6 @@ import (
 	"github.com/logferry/logferry/pkg/timeline"
 )
 
-// Letter is a dead letter as it is listed.
-type Letter struct {
-	ID       uint64    `json:"id"`
-	Sink     string    `json:"sink"`
-	Stream   string    `json:"stream"`
-	Record   string    `json:"record"`
-	At       time.Time `json:"at"`
-	Reason   string    `json:"reason"`
-	Reply    string    `json:"reply,omitempty"`
-	Attempts int       `json:"attempts"`
-}
-
-// Letters lists all dead letters of a state file, oldest first.
-func Letters(s *store.Store) ([]Letter, error) {
-	all := []Letter{}
-	for d, err := range s.DeadLetters(store.DeadFilter{}) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, Letter{
-			ID: d.ID, Sink: d.Sink, Stream: d.Record.Key.String(), Record: d.Record.ID, At: d.At, Reason: d.Reason, Reply: d.Reply, Attempts: d.Attempts,
-		})
-	}
-	return all, nil
-}
-
-// OfflineLetters lists them when no process runs.
-func OfflineLetters(cfg *config.Config) ([]Letter, error) {
-	s, err := offline(cfg)
-	if err != nil {
-		return nil, err
-	}
-	letters, err := Letters(s)
-	return letters, errors.Join(err, s.Close())
-}
-
 // Offline tells what the state file says when no process runs.
 func Offline(cfg *config.Config) (pipeline.Status, error) {
 	s, err := offline(cfg)
@@ -63,10 +26,7 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 	sums := map[string]event.SinkCounts{}
 	names := labels(cfg, s)
 	for key, l := range s.Ledger() {
-		stream := pipeline.StreamStatus{Name: key.String(), Key: key.String(), Filter: s.Filter(key), PageCounts: l.PageCounts}
-		if source, ok := names[event.StreamKey{Cloud: key.Cloud, Tenant: key.Tenant}]; ok {
-			stream.Name = source + "/" + key.Stream
-		}
+		stream := pipeline.StreamStatus{Name: nameOf(names, key), Key: key.String(), Filter: s.Filter(key), PageCounts: l.PageCounts}
 		cursors := s.Cursors(key)
 		stream.Through, stream.Marks = timeline.CompleteThrough(cursors), s.Marks(key)
 		for _, c := range cursors {
@@ -92,16 +52,38 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 // labels gives the configured names of the tenants that the state file knows, by cloud and tenant id.
 func labels(cfg *config.Config, s *store.Store) map[event.StreamKey]string {
 	names := map[event.StreamKey]string{}
+	for _, l := range tenants(cfg, s) {
+		names[l.tenant] = l.source
+	}
+	return names
+}
+
+// nameOf is how status names a stream: by its source, or by its key where that is not configured.
+func nameOf(labels map[event.StreamKey]string, key event.StreamKey) string {
+	if source, ok := labels[event.StreamKey{Cloud: key.Cloud, Tenant: key.Tenant}]; ok {
+		return source + "/" + key.Stream
+	}
+	return key.String()
+}
+
+// label is a source's name and the tenant that it stands for, a key without a stream.
+type label struct {
+	source string
+	tenant event.StreamKey
+}
+
+// tenants gives the sources whose tenants the state file knows.
+func tenants(cfg *config.Config, s *store.Store) (all []label) {
 	for _, source := range cfg.Sources {
 		f, err := entra.New(source.Entra.Graph, entra.Options{})
 		if err != nil {
 			continue // without a label the stream is shown by its key
 		}
 		if tid, ok := s.Tenant(f.Cloud(), source.Entra.Graph.Tenant); ok {
-			names[event.StreamKey{Cloud: f.Cloud(), Tenant: tid}] = source.Name
+			all = append(all, label{source.Name, event.StreamKey{Cloud: f.Cloud(), Tenant: tid}})
 		}
 	}
-	return names
+	return all
 }
 
 // offline opens the state file of a configuration that nobody runs; it makes none.
@@ -110,7 +92,9 @@ func offline(cfg *config.Config) (*store.Store, error) {
 	if _, err := os.Stat(file); err != nil {
 		return nil, fmt.Errorf("%w: there is no state yet: %w", ErrUsage, err)
 	}
-	s, _, err := store.Open(cfg.State.Dir, store.Options{JournalMaxBytes: int64(cfg.State.JournalMaxBytes), Retention: Remembered})
+	s, _, err := store.Open(cfg.State.Dir, store.Options{
+		JournalMaxBytes: int64(cfg.State.JournalMaxBytes), LettersMaxBytes: int64(cfg.State.DeadLettersMaxBytes), Retention: Remembered,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: open state: %w", ErrUsage, err)
 	}

@@ -60,15 +60,21 @@ func (a *App) Resend(ctx context.Context, o pipeline.ResendOrder, tell func(pipe
 
 // orders are what the control socket carries out.
 func (a *App) orders() map[string]telemetry.Order {
-	return map[string]telemetry.Order{"verify": order(a.Verify), "resend": order(a.Resend), "turn": a.turnOrder}
+	all := map[string]telemetry.Order{"verify": order(a.Verify), "resend": order(a.Resend), "turn": a.turnOrder}
+	for _, verb := range letterVerbs {
+		all[LettersOrder+verb] = order(func(ctx context.Context, o LetterOrder, tell func(Letter)) (LettersDone, error) {
+			return a.letters(ctx, verb, o, tell)
+		})
+	}
+	return all
 }
 
-func order[O, R any](do func(context.Context, O, func(pipeline.Progress)) (R, error)) telemetry.Order {
+func order[O, P, R any](do func(context.Context, O, func(P)) (R, error)) telemetry.Order {
 	return func(ctx context.Context, body []byte, tell func(any)) (any, error) {
 		var o O
 		if err := json.Unmarshal(body, &o); err != nil {
 			return nil, fmt.Errorf("decode order: %w", err)
 		}
-		return do(ctx, o, func(p pipeline.Progress) { tell(p) })
+		return do(ctx, o, func(p P) { tell(p) })
 	}
 }

@@ -36,6 +36,8 @@ type State struct {
 	Dir             string         `yaml:"dir,omitempty"`               // default ./state
 	JournalMaxBytes field.Size     `yaml:"journal_max_bytes,omitempty"` // default 8GiB
 	ShutdownGrace   field.Duration `yaml:"shutdown_grace,omitempty"`    // for the sinks at the end; default 20s
+
+	DeadLettersMaxBytes field.Size `yaml:"dead_letters_max_bytes,omitempty"` // of each sink; default 1GiB
 }
 
 // Source is one tenant read with one app registration.
@@ -89,7 +91,7 @@ type Log struct {
 // Default is what is meant by leaving out.
 func Default() Config {
 	return Config{
-		State: State{Dir: "./state", JournalMaxBytes: 8 << 30, ShutdownGrace: field.Duration(20 * time.Second)},
+		State: State{Dir: "./state", JournalMaxBytes: 8 << 30, DeadLettersMaxBytes: 1 << 30, ShutdownGrace: field.Duration(20 * time.Second)},
 		Admin: Admin{Listen: "127.0.0.1:9797"},
 		Log:   Log{Level: "info", Format: "json"},
 	}
@@ -114,6 +116,9 @@ func (c *Config) Validate(schemas Schemas) []error {
 	}
 	if c.State.JournalMaxBytes < 16<<20 {
 		bad("state.journal_max_bytes", "%s is too small: 16MiB or more, 8GiB is usual", c.State.JournalMaxBytes)
+	}
+	if c.State.DeadLettersMaxBytes < 1<<20 {
+		bad("state.dead_letters_max_bytes", "%s is too small: 1MiB or more, 1GiB is usual", c.State.DeadLettersMaxBytes)
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		bad("log.level", "%q is unknown: debug, info, warn or error", c.Log.Level)

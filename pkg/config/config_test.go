@@ -42,7 +42,7 @@ func TestMinimalConfigurationHasTheDefaults(t *testing.T) {
 	if fmt.Sprint(e.Time.Reread) != "[30m 2h 1d 3d]" || e.Time.Poll.String() != "1m" || e.Time.Updates != "ship" {
 		t.Errorf("time line %+v", e.Time)
 	}
-	if cfg.State.JournalMaxBytes != 8<<30 || cfg.Admin.Listen != "127.0.0.1:9797" || cfg.Sinks[0].SchemaName() != "ecs" {
+	if cfg.State.JournalMaxBytes != 8<<30 || cfg.State.DeadLettersMaxBytes != 1<<30 || cfg.Admin.Listen != "127.0.0.1:9797" || cfg.Sinks[0].SchemaName() != "ecs" {
 		t.Errorf("defaults %+v", cfg)
 	}
 }
@@ -70,6 +70,7 @@ func TestFaults(t *testing.T) {
 		{"a bad duration", "      tenant:", "      poll: fast\n      tenant:", 5, "duration"},
 		{"a short poll", "      tenant:", "      poll: 10ms\n      tenant:", 5, "too short"},
 		{"a bad size", "sources:", "state: {journal_max_bytes: lots}\nsources:", 2, "size"},
+		{"no room for dead letters", "sources:", "state: {dead_letters_max_bytes: 1000}\nsources:", 2, "too small: 1MiB or more"},
 		{"an unset variable", "contoso.onmicrosoft.com", "${env:LOGFERRY_TEST_UNSET}", 5, "LOGFERRY_TEST_UNSET is not set"},
 		{"an anchor", "    stdout: {}", "    stdout: &x {}", 9, "anchors"},
 		{"an unknown stream", "    stdout: {}", "    streams: [audit]\n    stdout: {}", 9, "matches no stream"},

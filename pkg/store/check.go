@@ -64,7 +64,7 @@ func (s *Store) same(o *Store) error {
 	}
 	for sink, l := range s.lanes {
 		f := o.lanes[sink]
-		if f == nil || l.pos != f.pos || l.dead != f.dead {
+		if f == nil || l.pos != f.pos || l.dead != f.dead || l.letters != f.letters || !l.index.equal(f.index) {
 			return fmt.Errorf("lane %s: %+v, in the file %+v", sink, l, f)
 		}
 	}

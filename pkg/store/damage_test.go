@@ -150,7 +150,7 @@ func outcome(t *testing.T, dir string, batches map[uint64]*event.Batch, where st
 		seen++
 		seq = b.Seq + 1
 	}
-	for d, err := range s.DeadLetters(DeadFilter{}) {
+	for d, err := range s.AllLetters(event.LetterFilter{}) {
 		if err != nil {
 			result = "dead letter damaged"
 		} else if d.Record.Raw[0] != '{' || d.Reason != "refused" {

@@ -48,7 +48,7 @@ func (e *FormatError) Error() string {
 // AbandonedError says that a sink is gone from the configuration while records wait for it.
 type AbandonedError struct {
 	Sink    string
-	Pending uint64 // records in the journal that it has not got
+	Pending uint64 // records in the journal that it has not got, and letters that are parked or on their way again
 	Dead    uint64 // dead letters kept for it
 }
 
@@ -79,11 +79,33 @@ type StepError struct {
 	Sink    string
 	Key     event.StreamKey
 	Passed  uint64 // records of the stream between the lane's place and the step's
-	Settled uint64 // records that the step's counts speak of
+	Settled uint64 // records that the step's counts and parked letters speak of
 }
 
 func (e *StepError) Error() string {
 	return fmt.Sprintf("step of lane %s passes %d records of %s but settles %d", e.Sink, e.Passed, e.Key, e.Settled)
+}
+
+// LettersFullError says that a step's letters would outgrow the limit of its sink.
+type LettersFullError struct {
+	Sink  string
+	Bytes int64 // stored, with those of the step
+	Limit int64
+}
+
+func (e *LettersFullError) Error() string {
+	return fmt.Sprintf("the letters of sink %s would take %d bytes, the limit is %d (state.dead_letters_max_bytes): see logferry dlq list --sink %s, "+
+		"mend what it names, then replay or drop them, or raise the limit", e.Sink, e.Bytes, e.Limit, e.Sink)
+}
+
+// LettersFull tells it from other errors of a step.
+func (e *LettersFullError) LettersFull() {}
+
+// DamagedLettersError names letters that cannot be sent again because the disk has changed their records.
+type DamagedLettersError struct{ IDs []uint64 }
+
+func (e *DamagedLettersError) Error() string {
+	return fmt.Sprintf("the records of %d letters are damaged, they can only be dropped: %d", len(e.IDs), e.IDs)
 }
 
 // damage is an error of the file's content: the file is to be set aside.

@@ -13,8 +13,8 @@ import (
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // Lanes makes the lanes those of names. A new one starts at the end: at what is read from now on. was maps a new name to the
-// one that its lane had before. A lane that is not named is removed; while it has pending records or dead letters only if it
-// is in forget, else the error is an *AbandonedError and nothing was changed.
+// one that its lane had before. A lane that is not named is removed; while it has pending records (parked ones are) or dead
+// letters only if it is in forget, else the error is an *AbandonedError and nothing was changed.
 func (s *Store) Lanes(names []string, was map[string]string, forget []string) error {
 	err := s.do(context.Background(), &request{durable: true, apply: func(t *txn) error {
 		return t.setLanes(names, was, forget)
@@ -60,7 +60,7 @@ func (t *txn) setLanes(names []string, was map[string]string, forget []string) e
 	}
 	for _, name := range names {
 		if t.lane(name) == nil {
-			t.lanes[name] = &lane{pos: event.Position{Seq: t.nextSeq}, skipped: map[event.StreamKey]uint64{}}
+			t.lanes[name] = &lane{pos: event.Position{Seq: t.nextSeq}, skipped: map[event.StreamKey]uint64{}, index: newLetterIndex()}
 		}
 	}
 	return nil
@@ -70,7 +70,8 @@ func (t *txn) abandoned(sink string) error {
 	l := t.lane(sink)
 	e := &AbandonedError{Sink: sink, Dead: l.dead}
 	for _, st := range t.allStreams() {
-		e.Pending += st.sink(sink).replaying
+		c := st.sink(sink)
+		e.Pending += c.parked + c.returning
 	}
 	t.entries(l.pos.Seq, func(b *entry) bool { e.Pending += b.rest(l.pos); return true })
 	if e.Pending == 0 && e.Dead == 0 {
@@ -103,13 +104,16 @@ func (t *txn) removeLane(sink, to string) {
 	t.lanes[sink] = nil
 }
 
-// Step moves a lane: its place, what became of the records between and the dead letters are one transaction. The counts must
-// be those of the records that are passed, else the error is a *StepError and nothing was changed. A verdict on records that
-// were skipped meanwhile (SkipOldest, Damaged) takes them back from there. It returns when the step is durable.
+// Step moves a lane: its place, what became of the records between and the letters are one transaction. The counts and the
+// parked letters must be those of the records that are passed, else the error is a *StepError; where the letters would outgrow
+// their limit it is a *LettersFullError. Nothing was changed then. A verdict on records that were skipped meanwhile (SkipOldest,
+// Damaged) takes them back from there. It returns when the step is durable.
 func (s *Store) Step(ctx context.Context, step event.LaneStep) error {
 	size := 0
-	for i := range step.Dead {
-		size += len(step.Dead[i].Record.Raw)
+	for _, letters := range [][]event.DeadLetter{step.Dead, step.Parked} {
+		for i := range letters {
+			size += len(letters[i].Record.Raw)
+		}
 	}
 	err := s.do(ctx, &request{point: "step", size: size, durable: true, apply: func(t *txn) error { return t.step(&step) }})
 	if err != nil {
@@ -128,56 +132,84 @@ func (t *txn) step(step *event.LaneStep) error {
 		return err
 	}
 	passed := t.between(l.pos, to)
-	if err := t.adds(step, l, passed); err != nil {
+	told, err := t.adds(step, l, passed)
+	if err != nil {
 		return err
 	}
-	for key, counts := range step.Counts {
-		c := t.stream(key).sink(step.Sink)
-		if late := counts.Settled() - passed[key]; late > 0 {
+	letters, err := t.lettersOf(step, l)
+	if err != nil {
+		return err
+	}
+	for key, n := range told {
+		c, counts := t.stream(key).sink(step.Sink), step.Counts[key]
+		if late := n - passed[key]; late > 0 {
 			l.skipped[key] -= late
 			c.counts.Skipped -= late
 		}
+		counts.Dead = 0 // the letters themselves are counted
 		c.counts.Add(counts)
 	}
 	if l.pos.Less(to) {
 		l.pos = to
 	}
-	for i := range step.Dead {
-		d := step.Dead[i]
-		d.Sink = step.Sink
-		if err := t.putDead(&d, false); err != nil {
+	for i := range letters {
+		if err := t.keep(&letters[i].deadHead, letters[i].raw); err != nil {
 			panic(err)
 		}
 	}
-	l.dead += uint64(len(step.Dead))
 	return nil
 }
 
-// adds checks that the step's counts and dead letters are those of the records passed.
-func (t *txn) adds(step *event.LaneStep, l *lane, passed map[event.StreamKey]uint64) error {
-	dead := map[event.StreamKey]uint64{}
+// lettersOf makes those of a step, if there is room for them. One step is taken whatever its letters' size when nothing else is
+// kept, or a lane whose letters are larger than the limit would stand still for ever.
+func (t *txn) lettersOf(step *event.LaneStep, l *lane) (all []letter, err error) {
+	size := int64(0)
+	for i := range step.Dead {
+		all = append(all, t.letter(step.Dead[i], step.Sink, event.Dead))
+	}
+	for i := range step.Parked {
+		all = append(all, t.letter(step.Parked[i], step.Sink, event.Parked))
+	}
+	for i := range all {
+		size += all[i].stored()
+	}
+	if most := t.s.o.LettersMaxBytes; size > 0 && l.letters > 0 && l.letters+size > most {
+		return nil, &LettersFullError{Sink: step.Sink, Bytes: l.letters + size, Limit: most}
+	}
+	return all, nil
+}
+
+// adds checks that the step's counts and letters are those of the records passed. It gives how many records of each stream the
+// step speaks of.
+func (t *txn) adds(step *event.LaneStep, l *lane, passed map[event.StreamKey]uint64) (map[event.StreamKey]uint64, error) {
+	dead, told := map[event.StreamKey]uint64{}, map[event.StreamKey]uint64{}
 	for i := range step.Dead {
 		dead[step.Dead[i].Record.Key]++
 	}
-	for key, n := range passed {
-		if settled := step.Counts[key].Settled(); settled < n {
-			return &StepError{Sink: step.Sink, Key: key, Passed: n, Settled: settled}
-		}
+	for i := range step.Parked {
+		told[step.Parked[i].Record.Key]++
 	}
 	for key, counts := range step.Counts {
-		settled := counts.Settled()
-		if settled > passed[key]+l.skipped[key] || t.s.streams[key] == nil {
-			return &StepError{Sink: step.Sink, Key: key, Passed: passed[key], Settled: settled}
-		}
+		told[key] += counts.Settled()
 		if counts.Dead != dead[key] {
-			return fmt.Errorf("step counts %d dead records of %s but brings %d", counts.Dead, key, dead[key])
+			return nil, fmt.Errorf("step counts %d dead records of %s but brings %d", counts.Dead, key, dead[key])
 		}
 		delete(dead, key)
 	}
 	for key := range dead {
-		return fmt.Errorf("step brings dead records of %s but counts none", key)
+		return nil, fmt.Errorf("step brings dead records of %s but counts none", key)
 	}
-	return nil
+	for key, n := range passed {
+		if told[key] < n {
+			return nil, &StepError{Sink: step.Sink, Key: key, Passed: n, Settled: told[key]}
+		}
+	}
+	for key, n := range told {
+		if n > passed[key]+l.skipped[key] || t.s.streams[key] == nil {
+			return nil, &StepError{Sink: step.Sink, Key: key, Passed: passed[key], Settled: n}
+		}
+	}
+	return told, nil
 }
 
 // normal gives the form of a place in which Index lies inside of its batch.

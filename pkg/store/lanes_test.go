@@ -159,66 +159,6 @@ func TestVerdictOnSkippedRecordsTakesThemBack(t *testing.T) {
 	mustCheck(t, s)
 }
 
-func TestDeadLetters(t *testing.T) {
-	s := withLanes(t, fastOptions(), "one")
-	appendPages(t, s, "a b c d")
-	step := event.LaneStep{Sink: "one", To: event.Position{Seq: 2}, Counts: map[event.StreamKey]event.SinkCounts{keyA: {Dead: 4}}}
-	b, err := s.Read(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range b.Records {
-		step.Dead = append(step.Dead, event.DeadLetter{At: noon, Reason: "refused", Reply: strings.Repeat("x", 2000), Attempts: 3, Record: r})
-	}
-	if err := s.Step(bg, step); err != nil {
-		t.Fatal(err)
-	}
-	list := func(f DeadFilter) (out []event.DeadLetter) {
-		for d, err := range s.DeadLetters(f) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, d)
-		}
-		return out
-	}
-	all := list(DeadFilter{})
-	if len(all) != 4 || string(all[1].Record.Raw) != string(b.Records[1].Raw) || all[1].Record.Time != b.Records[1].Time || len(all[1].Reply) != replyMost {
-		t.Fatalf("letters: %+v", all)
-	}
-	if err := s.Lanes([]string{"uno"}, map[string]string{"uno": "one"}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(list(DeadFilter{Sink: "uno", Stream: "signins.interactive"})); n != 4 {
-		t.Fatalf("%d letters after renaming", n)
-	}
-	if n, err := s.DropDead(bg, DeadFilter{IDs: []uint64{all[0].ID, all[0].ID, 99}}); n != 1 || err != nil {
-		t.Fatal(n, err)
-	}
-	if n, err := s.ReplayDead(bg, DeadFilter{Sink: "uno"}); n != 3 || err != nil {
-		t.Fatal(n, err)
-	}
-	if l := s.Ledger()[keyA].Sinks["uno"]; l.Pending != 3 || l.Dead != 0 || l.Dropped != 1 {
-		t.Fatalf("ledger %+v", l)
-	}
-	mustCheck(t, s)
-	again := list(DeadFilter{Replaying: true})
-	err = s.SettleReplay(bg, "uno", []Settled{
-		{ID: again[0].ID, Counts: event.SinkCounts{Delivered: 1}},
-		{ID: again[1].ID, Counts: event.SinkCounts{Dead: 1}, Again: &event.DeadLetter{At: noon.Add(time.Hour), Reason: "still refused", Attempts: 4}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if l := s.Ledger()[keyA].Sinks["uno"]; l.Pending != 1 || l.Dead != 1 || l.Delivered != 1 {
-		t.Fatalf("ledger %+v", l)
-	}
-	if left := list(DeadFilter{}); len(left) != 1 || left[0].Reason != "still refused" {
-		t.Fatalf("left: %+v", left)
-	}
-	mustCheck(t, s)
-}
-
 func TestDamagedBatchIsTakenOut(t *testing.T) {
 	s := withLanes(t, fastOptions(), "one", "two")
 	c := page(keyA, rec("a", noon, 1), rec("b", noon.Add(90*time.Second), 1))

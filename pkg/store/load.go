@@ -89,7 +89,7 @@ func (s *Store) loadLanes(tx *bbolt.Tx) error {
 		if err != nil {
 			return &damage{err}
 		}
-		l.skipped = map[event.StreamKey]uint64{}
+		l.skipped, l.index = map[event.StreamKey]uint64{}, newLetterIndex()
 		s.lanes[string(k)] = l
 		s.nextSeq = max(s.nextSeq, l.pos.Seq)
 		return nil
@@ -101,7 +101,7 @@ type deadKey struct {
 	sink string
 }
 
-// loadDead counts the dead letters and compares them with the ledger.
+// loadDead counts the letters and compares those that are dead with the ledger.
 func (s *Store) loadDead(tx *bbolt.Tx) error {
 	dead := map[deadKey]uint64{}
 	err := tx.Bucket(bucketDead).ForEach(func(k, v []byte) error {
@@ -110,15 +110,21 @@ func (s *Store) loadDead(tx *bbolt.Tx) error {
 			return err
 		}
 		st, l := s.streams[h.letter.Record.Key], s.lanes[h.letter.Sink]
-		switch {
-		case st == nil || l == nil:
+		if st == nil || l == nil {
 			return damaged("dead letter %d is of stream %s and sink %s, which there are not", h.letter.ID, h.letter.Record.Key, h.letter.Sink)
-		case h.replaying:
-			st.sink(h.letter.Sink).replaying++
+		}
+		l.letters += int64(len(v))
+		switch h.letter.State {
+		case event.Parked:
+			st.sink(h.letter.Sink).parked++
+		case event.Returning:
+			st.sink(h.letter.Sink).returning++
 		default:
 			dead[deadKey{st.key, h.letter.Sink}]++
 			l.dead++
+			return nil
 		}
+		l.index.change(letterKind{h.letter.State, st.key}, true, minuteOf(h.letter.Record.Time), []uint64{h.letter.ID})
 		return nil
 	})
 	if err != nil {
@@ -190,9 +196,9 @@ func (s *Store) adds() error {
 			if at := st.find(sink); at >= 0 {
 				c = st.sinks[at]
 			}
-			if c.joined != c.counts.Settled()+waiting[num]+c.replaying {
-				return damaged("ledger of %s at %s does not add up: %d joined, %d settled, %d in the journal, %d on their way again",
-					st.key, sink, c.joined, c.counts.Settled(), waiting[num], c.replaying)
+			if c.joined != c.counts.Settled()+waiting[num]+c.parked+c.returning {
+				return damaged("ledger of %s at %s does not add up: %d joined, %d settled, %d in the journal, %d parked, %d on their way again",
+					st.key, sink, c.joined, c.counts.Settled(), waiting[num], c.parked, c.returning)
 			}
 		}
 	}

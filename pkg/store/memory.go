@@ -25,10 +25,12 @@ type stream struct {
 }
 
 type sinkCount struct {
-	sink      string
-	joined    uint64
-	counts    event.SinkCounts
-	replaying uint64 // dead letters on their way again: pending. Not stored here: counted from the dead letters
+	sink   string
+	joined uint64
+	counts event.SinkCounts
+	// Letters that are pending. They are not stored here, but counted from the letters.
+	parked    uint64
+	returning uint64
 }
 
 func (st *stream) clone() *stream {
@@ -151,8 +153,10 @@ func (st *stream) decodeCursors(v []byte) error {
 
 // lane is what memory holds of one lane.
 type lane struct {
-	pos  event.Position
-	dead uint64
+	pos     event.Position
+	dead    uint64       // letters
+	letters int64        // stored bytes of all its letters
+	index   *letterIndex // shared by all clones
 	// skipped counts, by stream, what was skipped since Open while its verdict may have been under way: a verdict that comes
 	// in late takes its record back from there.
 	skipped map[event.StreamKey]uint64

@@ -60,6 +60,9 @@ func (o Options) withDefaults() Options {
 	if o.JournalMaxBytes <= 0 {
 		o.JournalMaxBytes = 8 << 30
 	}
+	if o.LettersMaxBytes <= 0 {
+		o.LettersMaxBytes = 1 << 30
+	}
 	if o.Retention <= 0 {
 		o.Retention = 31 * 24 * time.Hour
 	}

@@ -200,6 +200,23 @@ func TestRecoveryIsBelowWhatIsPending(t *testing.T) {
 	if got := at(); !got.Equal(noon.Add(-3 * time.Hour)) {
 		t.Errorf("with nothing pending it is %s", got)
 	}
+	mustAppend(t, s, page(keyA, rec("b", noon.Add(-4*time.Hour), 1)))
+	mustStep(t, s, stepOf(t, s, "one", 2, event.Parked))
+	if got := at(); !got.Equal(noon.Add(-4 * time.Hour)) {
+		t.Errorf("with a parked letter it is %s", got)
+	}
+	if n, err := s.Unpark(bg, "one", keyA); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if got := at(); !got.Equal(noon.Add(-4 * time.Hour)) {
+		t.Errorf("with a letter on its way it is %s", got)
+	}
+	if err := s.Settle(bg, "one", []event.Settled{{ID: 1, Counts: event.SinkCounts{Delivered: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := at(); !got.Equal(noon.Add(-3 * time.Hour)) {
+		t.Errorf("with nothing on its way it is %s", got)
+	}
 }
 
 func TestPermission(t *testing.T) {

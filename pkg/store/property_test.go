@@ -26,7 +26,8 @@ type world struct {
 	settled map[string]map[event.StreamKey]event.SinkCounts
 	joined  map[string]map[event.StreamKey]uint64
 	pos     map[string]event.Position
-	dead    map[string]uint64
+	letters map[uint64]*event.DeadLetter // as they should be kept
+	highest uint64                       // id of a letter
 	next    uint64
 }
 
@@ -34,13 +35,13 @@ func TestLedgerAddsUp(t *testing.T) {
 	for seed := range uint64(*runs) {
 		w := &world{
 			t: t, r: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), batches: map[uint64]*event.Batch{}, next: 1,
-			rows: map[event.StreamKey]event.PageCounts{}, version: map[string]event.Digest{}, dead: map[string]uint64{},
+			rows: map[event.StreamKey]event.PageCounts{}, version: map[string]event.Digest{}, letters: map[uint64]*event.DeadLetter{},
 			settled: map[string]map[event.StreamKey]event.SinkCounts{}, joined: map[string]map[event.StreamKey]uint64{},
 			pos: map[string]event.Position{},
 		}
 		w.open("one", "two")
 		for range 40 {
-			switch n := w.r.IntN(20); {
+			switch n := w.r.IntN(26); {
 			case n < 9:
 				w.page()
 			case n < 17:
@@ -50,6 +51,14 @@ func TestLedgerAddsUp(t *testing.T) {
 				w.open(slices.Sorted(maps.Keys(w.pos))...)
 			case n == 18:
 				w.damage()
+			case n == 19:
+				w.give()
+			case n < 22:
+				w.drop()
+			case n == 22:
+				w.unpark()
+			case n < 25:
+				w.settle()
 			default:
 				w.open("one", "two", "three")
 			}
@@ -147,11 +156,13 @@ func (w *world) step() {
 			break
 		}
 		c := step.Counts[b.Key]
-		switch w.r.IntN(4) {
+		switch w.r.IntN(5) {
 		case 0:
 			c.Dead++
 			step.Dead = append(step.Dead, event.DeadLetter{At: noon, Reason: "refused", Record: b.Records[at.Index]})
 		case 1:
+			step.Parked = append(step.Parked, event.DeadLetter{At: noon, Reason: "breaker", Record: b.Records[at.Index]})
+		case 2:
 			c.Filtered++
 		default:
 			c.Delivered++
@@ -166,7 +177,13 @@ func (w *world) step() {
 		w.t.Fatal(err)
 	}
 	w.pos[sink] = at
-	w.dead[sink] += uint64(len(step.Dead))
+	for state, letters := range [][]event.DeadLetter{event.Dead: step.Dead, event.Parked: step.Parked} {
+		for _, l := range letters {
+			w.highest++
+			l.ID, l.Sink, l.State = w.highest, sink, event.LetterState(state)
+			w.letters[l.ID] = &l
+		}
+	}
 	for key, c := range step.Counts {
 		total := w.settled[sink][key]
 		total.Add(c)
@@ -219,14 +236,44 @@ func (w *world) compare(seed uint64) {
 					pending += e.rest(w.pos[sink])
 				}
 			}
+			for _, l := range w.letters {
+				if l.Sink == sink && l.Record.Key == key && l.State != event.Dead {
+					pending++
+				}
+			}
 			if got.SinkCounts != settled || got.Pending != pending || got.Joined != w.joined[sink][key] || got.Joined != got.Settled()+got.Pending {
 				w.t.Fatalf("seed %d: %s at %s has %+v, want %+v, %d pending of %d", seed, key, sink, got, settled, pending, w.joined[sink][key])
 			}
 		}
 	}
 	for _, l := range w.s.LaneStates() {
-		if l.Dead != w.dead[l.Sink] {
-			w.t.Fatalf("seed %d: lane %+v, want %d dead", seed, l, w.dead[l.Sink])
+		want := event.LaneState{Sink: l.Sink}
+		for _, kept := range w.letters {
+			switch {
+			case kept.Sink != l.Sink:
+			case kept.State == event.Dead:
+				want.Dead++
+			case kept.State == event.Returning:
+				want.Returning++
+			default:
+				if want.Parked == nil {
+					want.Parked = map[event.StreamKey]uint64{}
+				}
+				want.Parked[kept.Record.Key]++
+			}
+		}
+		if l.Dead != want.Dead || l.Returning != want.Returning || !maps.Equal(l.Parked, want.Parked) {
+			w.t.Fatalf("seed %d: lane %+v, want %+v", seed, l, want)
+		}
+		var ids []uint64
+		for _, id := range slices.Sorted(maps.Keys(w.letters)) {
+			if kept := w.letters[id]; kept.Sink == l.Sink && kept.State == event.Returning {
+				ids = append(ids, id)
+			}
+		}
+		got, err := w.s.Letters(event.LetterFilter{Sink: l.Sink, States: []event.LetterState{event.Returning}}, 3)
+		if err != nil || !slices.Equal(lettersIDs(got), ids[:min(3, len(ids))]) {
+			w.t.Fatalf("seed %d: %s returns %v, want the first of %v, %v", seed, l.Sink, lettersIDs(got), ids, err)
 		}
 	}
 }

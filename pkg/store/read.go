@@ -117,7 +117,7 @@ func (s *Store) Ledger() map[event.StreamKey]event.StreamLedger {
 		}
 		for i := range st.sinks {
 			c := &st.sinks[i]
-			l.Sinks[c.sink] = event.SinkLedger{SinkCounts: c.counts, Joined: c.joined, Pending: c.replaying}
+			l.Sinks[c.sink] = event.SinkLedger{SinkCounts: c.counts, Joined: c.joined, Pending: c.parked + c.returning}
 		}
 		out[key] = l
 	}
@@ -151,14 +151,8 @@ func (s *Store) LaneStates() []event.LaneState {
 	var out []event.LaneState
 	for _, sink := range sorted(s.lanes) {
 		l := s.lanes[sink]
-		state := event.LaneState{Sink: sink, Pos: l.pos, Dead: l.dead}
-		for _, st := range s.numbered {
-			for i := range st.sinks {
-				if st.sinks[i].sink == sink {
-					state.Pending += st.sinks[i].replaying
-				}
-			}
-		}
+		state := event.LaneState{Sink: sink, Pos: l.pos, Dead: l.dead, Letters: l.letters}
+		l.count(&state)
 		for _, e := range from(s.index, l.pos.Seq) {
 			n := e.rest(l.pos)
 			if n == 0 {

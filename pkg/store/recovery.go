@@ -74,6 +74,13 @@ func (s *Store) doneBelow() map[event.StreamKey]time.Time {
 			done[key] = minTime(t, time.Unix(int64(e.first)*60, 0).UTC())
 		}
 	}
+	for _, l := range s.lanes {
+		for kind, set := range l.index.sets { // parked or returning: pending, too
+			if t, ok := done[kind.key]; ok {
+				done[kind.key] = minTime(t, time.Unix(int64(set.low)*60, 0).UTC())
+			}
+		}
+	}
 	return done
 }
 

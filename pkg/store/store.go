@@ -27,7 +27,9 @@ type Options struct {
 	Retention       time.Duration    // how long the counts per minute are kept; 0: 31 days
 	NoSync          bool             // no fsync: for tests
 	Now             func() time.Time // nil: time.Now
-	// Crash is called at "append:before-commit", "append:after-commit", "step:before-commit" and "step:after-commit" of each
+	// LettersMaxBytes is how many stored bytes the letters of one sink may take; 0: 1 GiB.
+	LettersMaxBytes int64
+	// Crash is called at "append:before-commit", "append:after-commit", and the same of "step" and "letters", of each
 	// transaction that holds such a call. For tests; nil in production.
 	Crash func(point string)
 }

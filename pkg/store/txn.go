@@ -22,6 +22,7 @@ type txn struct {
 	durable bool
 	appends bool // for Options.Crash
 	steps   bool
+	letters bool
 
 	streams map[event.StreamKey]*stream // clones
 	lanes   map[string]*lane            // clones; nil: removed
@@ -29,6 +30,7 @@ type txn struct {
 	removed map[uint64]bool // batches taken out of the middle
 	nextSeq uint64
 	touched map[event.StreamKey]int // keys added to seen and minutes: sets how many old ones are purged
+	runs    []indexRun              // of the letters' indexes, in order
 	after   []func()                // run with the store's lock held once the transaction is committed
 }
 
@@ -48,6 +50,7 @@ func (t *txn) note(r *request) {
 	t.durable = t.durable || r.durable
 	t.appends = t.appends || r.point == "append"
 	t.steps = t.steps || r.point == "step"
+	t.letters = t.letters || r.point == "letters"
 }
 
 // stream gives the stream's clone, made if need be.
@@ -177,6 +180,9 @@ func (t *txn) hook(where string) {
 	}
 	if t.steps {
 		t.s.o.Crash("step:" + where)
+	}
+	if t.letters {
+		t.s.o.Crash("letters:" + where)
 	}
 }
 
@@ -328,6 +334,9 @@ func (t *txn) publish(trimmed int) {
 	}
 	s.index = append(s.index, t.added...)
 	s.nextSeq = t.nextSeq
+	for _, r := range t.runs {
+		r.index.change(r.kind, r.in, r.low, r.ids)
+	}
 	for _, f := range t.after {
 		f()
 	}

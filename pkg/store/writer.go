@@ -24,7 +24,7 @@ const (
 
 // request is one call on its way through the writer.
 type request struct {
-	point   string             // for Options.Crash: "append", "step" or ""
+	point   string             // for Options.Crash: "append", "step", "letters" or ""
 	size    int                // bytes
 	durable bool               // it has to be committed before it is answered
 	apply   func(t *txn) error // finds all faults of its input before it changes anything
