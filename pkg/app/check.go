@@ -194,7 +194,7 @@ func probe(ctx context.Context, block string, sink pipeline.Sink, records []even
 		return "nothing to try", nil
 	}
 	found := map[string]string{
-		"splunk":  "HEC takes the token; the index is not tried",
+		"splunk":  "HEC takes the token, and acknowledges where ack is required; the index is not tried",
 		"kafka":   "the topics are there; the right to write is not tried",
 		"syslog":  "the receiver takes the connection",
 		"elastic": "the cluster takes the credentials; the right to write is not tried",

@@ -10,7 +10,7 @@ import (
 )
 
 // Deliver sends events as a lane does, without its pauses: it cuts them to the sink's limits, halves what is refused as poison
-// until the bad event stands alone, and tries only those again that a partial failure names. It gives the indexes of the events
+// until the bad event stands alone, sends a suspected one once more alone, and tries only those again that a partial failure names. It gives the indexes of the events
 // that are poison, ascending. It stops at the first error that only time or an operator can mend, and at a partial failure after
 // which nothing has moved; what was accepted before stays accepted.
 func Deliver(ctx context.Context, sink Sink, events []event.Event) (poison []int, err error) {
@@ -69,11 +69,13 @@ func (d *delivery) partial(ctx context.Context, indexes []int, err error) error 
 	if len(failed) == 0 {
 		return fmt.Errorf("the sink reports a partial failure without a failed event: %w", err)
 	}
-	var again []int
+	var again, alone []int
 	for i, at := range indexes {
 		cause, bad := failed[i]
 		switch {
 		case !bad:
+		case fault.Suspected(cause) && len(indexes) > 1:
+			alone = append(alone, at)
 		case cause == nil || fault.Of(cause) == fault.Partial:
 			return fmt.Errorf("the sink reports event %d as failed with %v: want an error of its own", i, cause)
 		case fault.Of(cause) == fault.Poison:
@@ -90,6 +92,11 @@ func (d *delivery) partial(ctx context.Context, indexes []int, err error) error 
 	}
 	if len(again) == len(indexes) {
 		return fmt.Errorf("the sink reports every event as failed, for now: %w", err)
+	}
+	for _, at := range alone {
+		if err := d.send(ctx, []int{at}); err != nil {
+			return err
+		}
 	}
 	return d.send(ctx, again)
 }

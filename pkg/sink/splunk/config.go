@@ -1,8 +1,8 @@
 // Package splunk delivers events to the HTTP Event Collector (HEC) of Splunk, or of anything that speaks its protocol.
 //
 // Events go as a stack of JSON envelopes to /services/collector/event. Accepted means that HEC has parsed the request and handed
-// it on; indexer acknowledgement is not used. Protocol: "Format events for HTTP Event Collector" and "Troubleshoot HTTP Event
-// Collector" at docs.splunk.com.
+// it on; with indexer acknowledgement, that the indexers have it on their disks. Protocol: "Format events for HTTP Event Collector",
+// "About HTTP Event Collector Indexer Acknowledgment" and "Troubleshoot HTTP Event Collector" at docs.splunk.com.
 package splunk
 
 import (
