@@ -118,6 +118,16 @@ func TestDLQ(t *testing.T) {
 		t.Error(out)
 	}
 	w.runs(0, "there are none", "dlq", "list", "--state", "dead")
+	wait(t, "what was replayed has arrived", func() bool { return len(w.lines("one")) == 5 })
+	one := strings.Join(w.lines("one"), "\n")
+	for i, want := range []int{1, 1, 1, 0, 1, 0} { // the fourth and the last were dropped
+		if n := strings.Count(one, fmt.Sprintf(`"id":"dead-%d","created"`, i)); n != want {
+			t.Errorf("dead-%d has arrived %d times, want %d", i, n, want)
+		}
+	}
+	if n := len(w.lines("two")); n != 1 {
+		t.Errorf("%d records went to a sink that they were not meant for", n-1)
+	}
 	stop()
 	if end := <-done; !strings.HasPrefix(end, "0") {
 		t.Errorf("run ended with %s", end)

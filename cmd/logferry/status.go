@@ -76,10 +76,7 @@ func printStatus(w io.Writer, st pipeline.Status, cfg *config.Config, running bo
 	for _, s := range st.Streams {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Name, s.Rows, s.New, s.Updated, s.Seen, s.Suppressed, s.Outside, s.Resent, s.Late)
 	}
-	fmt.Fprintln(t, "\nSINK\tPENDING\tOLDEST PENDING\tDELIVERED\tFILTERED\tDEAD\tDROPPED\tSKIPPED\tDEAD LETTERS KEPT")
-	for _, s := range st.Sinks {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Name, s.Pending, when(s.Oldest), s.Delivered, s.Filtered, s.Dead, s.Dropped, s.Skipped, s.Letters)
-	}
+	printSinks(t, st)
 	printBudget(t, st)
 	printCredentials(t, st)
 	if err := t.Flush(); err != nil {

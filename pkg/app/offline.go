@@ -40,9 +40,13 @@ func Offline(cfg *config.Config) (pipeline.Status, error) {
 		}
 	}
 	for _, l := range s.LaneStates() {
-		st.Sinks = append(st.Sinks, pipeline.SinkStatus{
-			Name: l.Sink, Pending: l.Pending, Bytes: l.Bytes, Oldest: l.Oldest, Letters: l.Dead, SinkCounts: sums[l.Sink],
-		})
+		sink := pipeline.SinkStatus{
+			Name: l.Sink, Pending: l.Pending, Bytes: l.Bytes, Oldest: l.Oldest, Letters: l.Dead, Returning: l.Returning, LetterBytes: l.Letters, SinkCounts: sums[l.Sink],
+		}
+		for _, n := range l.Parked {
+			sink.Parked += n
+		}
+		st.Sinks = append(st.Sinks, sink)
 	}
 	slices.SortFunc(st.Streams, func(a, b pipeline.StreamStatus) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(st.Sinks, func(a, b pipeline.SinkStatus) int { return cmp.Compare(a.Name, b.Name) })

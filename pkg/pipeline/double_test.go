@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -33,6 +34,10 @@ type memory struct {
 	unknown bool  // the tenant is not known before the first sign-in
 	damaged map[uint64]bool
 	readErr error // of Read
+	letters []event.DeadLetter
+	most    int // letters that there is room for; 0: any number
+	sums    map[event.StreamKey]event.SinkCounts
+	wrong   []string // steps and verdicts that do not add up
 }
 
 // damage is the error of a batch whose bytes have changed.
@@ -90,11 +95,11 @@ func (m *memory) Step(ctx context.Context, s event.LaneStep) error {
 	if err := cmp.Or(ctx.Err(), m.stepErr); err != nil {
 		return err
 	}
-	counts := map[event.StreamKey]event.SinkCounts{}
-	for k, v := range s.Counts {
-		counts[k] = v
+	if len(s.Dead)+len(s.Parked) > 0 && m.most > 0 && len(m.letters)+len(s.Dead)+len(s.Parked) > m.most {
+		return lettersFullError{}
 	}
-	s.Counts = counts
+	m.keep(s)
+	s.Counts = maps.Clone(s.Counts)
 	m.steps = append(m.steps, s)
 	m.pos[s.Sink] = s.To
 	return nil
@@ -105,7 +110,8 @@ func (m *memory) LaneStates() []event.LaneState {
 	defer m.mu.Unlock()
 	var all []event.LaneState
 	for name, pos := range m.pos {
-		state := event.LaneState{Sink: name, Pos: pos}
+		state := event.LaneState{Sink: name, Pos: pos, Parked: map[event.StreamKey]uint64{}}
+		m.count(&state)
 		for _, b := range m.batches {
 			switch {
 			case b.Seq > pos.Seq:
@@ -145,11 +151,6 @@ func (m *memory) SetTenant(string, string, string) error         { return nil }
 func (m *memory) Ledger() map[event.StreamKey]event.StreamLedger { return nil }
 
 func (m *memory) Filter(event.StreamKey) string { return "" }
-
-func (m *memory) Letters(event.LetterFilter, int) ([]event.DeadLetter, error)  { return nil, nil }
-func (m *memory) Return(context.Context, event.LetterFilter) (int, error)      { return 0, nil }
-func (m *memory) Unpark(context.Context, string, event.StreamKey) (int, error) { return 0, nil }
-func (m *memory) Settle(context.Context, string, []event.Settled) error        { return nil }
 
 func (m *memory) Cursors(event.StreamKey) []event.Cursor {
 	m.mu.Lock()

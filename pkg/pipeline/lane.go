@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,300 +14,373 @@ import (
 	"github.com/logferry/logferry/pkg/retry"
 )
 
-// lane takes records out of the journal for one sink, at the sink's pace: one goroutine renders and cuts, one sends.
+const (
+	mostInFlight = 16 << 20 // bytes of bodies between the reader and the lane's step
+	leastRoom    = 1 << 20  // the reader goes on when there is so much
+	mostWindow   = 64       // chunks there
+)
+
+// lane takes records out of the journal for one sink, at the sink's pace. One goroutine renders and cuts the journal, one does so
+// with the letters that are on their way again, and run alone knows what is sent, has its verdict, and may be stepped over.
 type lane struct {
 	outlet   *Outlet
 	p        *Pipeline
 	log      *zap.Logger
-	limits   event.Limits
 	start    event.Position
-	pacer    *retry.Pacer  // of the sender
-	reading  *retry.Pacer  // of the journal's reader
 	draining chan struct{} // closed at shutdown: send what is there, wait for nothing more
-	full     chan *chunk   // rendered, to be sent
-	empty    chan *chunk   // sent, to be used again
+
+	// Of the reader.
+	limits  event.Limits
+	reading *retry.Pacer
+
+	full    chan *chunk // rendered, to be sent; closed when there will be no more
+	empty   chan *chunk // to be filled from the journal
+	results chan result
+	stepped chan error
+
+	// Of run.
+	window   []*chunk // of the journal, in order: what is not stepped over yet
+	away     []*chunk // letters that are being sent
+	free     []*chunk
+	lent     bool // the reader has an empty chunk
+	ended    bool // the readers have
+	count    uint64
+	bytes    int    // of window and away
+	todo     []*run // to be sent, in order
+	sick     []*run // what has failed again and again while others passed
+	inFlight int
+	stepping bool
+	step     event.LaneStep
+	saving   int // chunks that the step passes
+	pace     pace
+
+	unsaved  atomic.Int32  // steps and verdicts on letters that could not be saved yet: nothing is sent meanwhile
+	parking  atomic.Int64  // parked letters that no step has saved yet
+	awake    chan struct{} // wakes run
+	breakers breakers
 
 	mu     sync.Mutex
-	state  condition
+	state  condition // of sending
 	unread condition // of reading the journal
+	save   condition // of steps and of letters
 	moved  time.Time // when the lane last got on
 	given  givenUp
+	shown  shown
+	told   told
 }
 
-// chunk is what one Send takes, with what was settled without the sink: filtered records and those that cannot be rendered.
-type chunk struct {
-	events []event.Event
-	ends   []int // of the bodies in buf; only until they are sliced
-	buf    []byte
-	shared []bool // whether the body belongs to the ring
-	from   event.Position
-	to     event.Position
-	counts map[event.StreamKey]event.SinkCounts
-	dead   []event.DeadLetter
-	bytes  int
-	begun  time.Time // when its first record came: lingering counts from there
+// shown is what run lets others see.
+type shown struct {
+	inFlight int
+	events   int      // most of one Send at the moment; 0: no limit
+	sick     []string // what waits although others pass
+	since    time.Time
 }
 
-// mostBatches bounds what one step passes: a full journal gets its room back while a lane passes what it does not want.
-const mostBatches = 256
-
-func newLane(p *Pipeline, o *Outlet, at event.Position) *lane {
+func newLane(p *Pipeline, o *Outlet, at event.LaneState) *lane {
 	l := &lane{
-		outlet: o, p: p, log: p.log.With(zap.String("sink", o.Name)), limits: o.Sink.Limits(), start: at,
-		pacer: retry.New(retry.Options{}), reading: retry.New(retry.Options{}),
-		draining: make(chan struct{}), full: make(chan *chunk), empty: make(chan *chunk, 2), moved: time.Now(),
+		outlet: o, p: p, log: p.log.With(zap.String("sink", o.Name)), start: at.Pos, limits: o.Sink.Limits(),
+		reading: retry.New(retry.Options{}), draining: make(chan struct{}),
+		full: make(chan *chunk), empty: make(chan *chunk), results: make(chan result), stepped: make(chan error, 1), awake: make(chan struct{}, 1),
+		pace: newPace(o.Sink.Limits()), moved: time.Now(), told: told{},
 	}
-	for range cap(l.empty) {
-		l.empty <- &chunk{counts: map[event.StreamKey]event.SinkCounts{}}
-	}
+	l.breakers.stand(at, time.Now())
 	return l
 }
 
-func (c *chunk) reset(at event.Position) {
-	clear(c.counts)
-	clear(c.events) // lets go of the batches that the records alias
-	c.events, c.ends, c.shared, c.buf, c.dead, c.bytes = c.events[:0], c.ends[:0], c.shared[:0], c.buf[:0], nil, 0
-	c.from, c.to, c.begun = at, at, time.Time{}
-}
-
-func (c *chunk) blank() bool { return c.from == c.to }
-
-func (c *chunk) count(key event.StreamKey, n event.SinkCounts) {
-	sum := c.counts[key]
-	sum.Add(n)
-	c.counts[key] = sum
-}
-
-// bodies makes the events' bodies slices of the chunk's buffer, now that it grows no more.
-func (c *chunk) bodies() {
-	start := 0
-	for i, end := range c.ends {
-		if !c.shared[i] {
-			c.events[i].Body = c.buf[start:end:end]
-		}
-		start = end
-	}
-}
-
+// run works until ctx ends or, at shutdown, until nothing is left.
 func (l *lane) run(ctx context.Context) {
 	if l.outlet.Paused {
 		return
 	}
-	var rendering sync.WaitGroup
-	rendering.Go(func() {
-		defer close(l.full)
-		l.render(ctx)
-	})
-	for c := range l.full {
-		if l.deliver(ctx, c) != nil {
-			break
-		}
-		l.empty <- c
+	var readers sync.WaitGroup
+	readers.Go(func() { l.render(ctx) })
+	readers.Go(func() { l.returns(ctx) })
+	go func() {
+		readers.Wait()
+		close(l.full)
+	}()
+	for l.turn(ctx) {
 	}
-	for range l.full { // lets render end
-	}
-	rendering.Wait()
-}
-
-// render turns the journal into chunks until ctx ends, or, at shutdown, until nothing is left.
-func (l *lane) render(ctx context.Context) {
-	at := l.start
-	c, ok := l.take(ctx, at)
-	for ok {
-		added := l.p.ring.added.C()
-		at = l.jump(at)
-		e, batch, err := l.batch(at.Seq)
-		if err == nil && l.unread.Faults > 0 { // written by this goroutine alone
-			l.reading.Reset()
-			l.readable(nil)
-		}
-		switch {
-		case err != nil:
-			l.log.Error("reading the journal failed, trying again", zap.Error(err))
-			l.readable(err)
-			ok = retry.Sleep(ctx, l.reading.Next(err)) == nil
-		case batch == nil && c.blank():
-			ok = l.await(ctx, added)
-		case batch == nil:
-			if l.linger(ctx, added, c) {
-				c, ok = l.emit(ctx, c)
-			}
-		default:
-			if batch.Seq != at.Seq {
-				at = event.Position{Seq: batch.Seq}
-			}
-			c, ok = l.fill(ctx, c, e, batch, at.Index)
-			at = event.Position{Seq: batch.Seq + 1}
-			if ok && c.to.Seq-c.from.Seq >= mostBatches {
-				c, ok = l.emit(ctx, c)
-			}
-		}
+	l.end(ctx)
+	for c := range l.full { // lets the readers end
+		c.giveBack()
 	}
 }
 
-// readable notes whether the journal could be read.
-func (l *lane) readable(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil {
-		l.unread.ok()
-	} else {
-		l.unread.fail(err, time.Now())
-	}
-}
-
-// take waits for a chunk that is free.
-func (l *lane) take(ctx context.Context, at event.Position) (*chunk, bool) {
-	select {
-	case c := <-l.empty:
-		c.reset(at)
-		return c, true
-	case <-ctx.Done():
-		return nil, false
-	}
-}
-
-// emit hands a chunk to the sender and takes an empty one.
-func (l *lane) emit(ctx context.Context, c *chunk) (*chunk, bool) {
-	c.bodies()
-	at := c.to
-	select {
-	case l.full <- c:
-	case <-ctx.Done():
-		return nil, false
-	}
-	return l.take(ctx, at)
-}
-
-// linger waits for more records, so that a Send is worth its request; true when the time is over and the chunk is to go.
-func (l *lane) linger(ctx context.Context, added <-chan struct{}, c *chunk) bool {
-	t := time.NewTimer(l.limits.Linger - time.Since(c.begun))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-l.draining:
-	case <-ctx.Done():
-	case <-added:
+// turn starts what may be started and takes in what comes next; false when the lane is done or ctx has ended.
+func (l *lane) turn(ctx context.Context) bool {
+	l.beginStep(ctx)
+	wait := l.send(ctx)
+	if ctx.Err() != nil || l.ended && len(l.window)+len(l.away)+l.inFlight == 0 && !l.stepping {
 		return false
+	}
+	l.show()
+	var empty chan *chunk
+	var next *chunk
+	if l.roomy() {
+		empty, next = l.empty, l.spare()
+	}
+	var due <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		due = t.C
+	}
+	full := l.full
+	if l.ended {
+		full = nil
+	}
+	select {
+	case c, ok := <-full:
+		if l.ended = !ok; ok {
+			l.arrive(c)
+		}
+	case empty <- next:
+		l.lent = true
+		l.free = l.free[:max(0, len(l.free)-1)]
+	case r := <-l.results:
+		l.judge(ctx, r)
+	case err := <-l.stepped:
+		l.hasStepped(err)
+	case <-due:
+	case <-l.awake:
+	case <-ctx.Done():
 	}
 	return true
 }
 
-// await rests until the journal has more; false when there will be no more.
-func (l *lane) await(ctx context.Context, added <-chan struct{}) bool {
-	select {
-	case <-added:
-		return true
-	case <-ctx.Done():
-		return false
-	case <-l.draining:
-	}
-	select { // both may have come at once: the last batch is sent yet
-	case <-added:
-		return true
-	default:
+// roomy tells whether the reader may go on: never farther ahead than is worth it, whatever memory there is.
+func (l *lane) roomy() bool {
+	if l.lent || l.ended {
 		return false
 	}
+	waiting := 0
+	for _, c := range l.window {
+		if c.open > 0 {
+			waiting++
+		}
+	}
+	return waiting <= l.pace.most && len(l.window) < mostWindow && (l.bytes == 0 || l.bytes+min(bytesOf(l.pace.limits), leastRoom) <= mostInFlight)
 }
 
-// batch gives the batch at seq or the next one behind it; nil when there is none yet. A damaged one is passed over after its
-// slice was handed to its reader again.
-func (l *lane) batch(seq uint64) (*entry, *event.Batch, error) {
-	if e := l.p.ring.get(seq); e != nil {
-		return e, e.batch, nil
+// tooFar gives the number of the first chunk that is not begun yet: when the process dies, what was sent behind the lane's place is
+// sent again, so that is kept short, unless there is something that the others must not wait for.
+func (l *lane) tooFar() uint64 {
+	if at := max(0, 2*l.pace.most-l.saving); len(l.sick) == 0 && at < len(l.window) {
+		return l.window[at].n
 	}
-	for {
-		b, err := l.p.o.Journal.Read(seq)
-		var damaged interface {
-			error
-			Damage() (seq uint64, key event.StreamKey)
-		}
-		if !errors.As(err, &damaged) {
-			return nil, b, err
-		}
-		at, key := damaged.Damage()
-		slice, lost := l.p.o.Journal.Damaged(at)
-		if lost != nil {
-			return nil, nil, errors.Join(err, lost)
-		}
-		l.repair(key, slice, err)
-	}
+	return math.MaxUint64
 }
 
-// repair has the slice of a damaged batch read again. Where its stream is not read at the moment the state file remembers it.
-func (l *lane) repair(key event.StreamKey, slice event.Slice, damaged error) {
-	for _, s := range l.p.sources {
-		if s.repair(key, slice) {
-			l.log.Error("a batch of the journal is damaged: its slice is read again", zap.Error(damaged), zap.Stringer("slice", slice))
+// spare gives a chunk to be filled.
+func (l *lane) spare() *chunk {
+	if len(l.free) == 0 {
+		l.free = append(l.free, &chunk{})
+	}
+	c := l.free[len(l.free)-1]
+	c.room = mostInFlight - l.bytes
+	return c
+}
+
+// arrive takes a chunk in. Records that could not be rendered speak of a fault of the mapping as those that are refused do.
+func (l *lane) arrive(c *chunk) {
+	l.count++
+	c.n = l.count
+	for i := range c.aside {
+		if a := &c.aside[i]; a.why != nil {
+			a.verdict = l.refusal(c, a.why)
+			l.park(c, a.verdict)
+		}
+	}
+	l.bytes += c.bytes
+	if c.letters {
+		l.away = append(l.away, c)
+	} else {
+		l.lent = false
+		l.window = append(l.window, c)
+	}
+	if len(c.events) > 0 {
+		l.queue(&run{c: c, events: c.events})
+	}
+	l.finish(c)
+}
+
+// finish gives letters back of which each has a verdict.
+func (l *lane) finish(c *chunk) {
+	if !c.letters || c.open > 0 {
+		return
+	}
+	for i, other := range l.away {
+		if other == c {
+			l.away = append(l.away[:i], l.away[i+1:]...)
+			l.bytes -= c.bytes
+			c.giveBack()
 			return
 		}
 	}
-	l.log.Error("a batch of the journal is damaged: its slice is read again as soon as its stream is read",
-		zap.Error(damaged), zap.Stringer("stream", key), zap.Stringer("slice", slice))
 }
 
-// fill puts the records of a batch from index on into chunks and emits those that are full.
-func (l *lane) fill(ctx context.Context, c *chunk, e *entry, b *event.Batch, index int) (*chunk, bool) {
-	var shared *rendering
-	if e != nil && l.p.ring.shared[l.outlet.Schema] {
-		shared = e.rendered(l.p.o.Normalizer, l.outlet.Schema)
+func (c *chunk) giveBack() {
+	if c.letters {
+		c.done <- struct{}{}
 	}
-	if c.begun.IsZero() {
-		c.begun = time.Now()
-	}
-	wanted := l.outlet.wants(b.Key) && meantFor(b.Slice.Reader, l.outlet.Name)
-	if !wanted {
-		c.count(b.Key, event.SinkCounts{Filtered: uint64(len(b.Records) - index)})
-		c.to = event.Position{Seq: b.Seq + 1}
-		return c, true
-	}
-	for i := index; i < len(b.Records); i++ {
-		if l.isFull(c) {
-			c.to = event.Position{Seq: b.Seq, Index: i}
-			var ok bool
-			if c, ok = l.emit(ctx, c); !ok {
-				return nil, false
-			}
-			c.begun = time.Now()
-		}
-		l.put(c, &b.Records[i], shared, i)
-	}
-	c.to = event.Position{Seq: b.Seq + 1}
-	return c, true
 }
 
-func (l *lane) isFull(c *chunk) bool {
-	return l.limits.Events > 0 && len(c.events) >= l.limits.Events || l.limits.Bytes > 0 && c.bytes >= l.limits.Bytes
-}
-
-// put renders one record into the chunk.
-func (l *lane) put(c *chunk, r *event.Record, shared *rendering, i int) {
-	var err error
-	ev := event.Event{Record: *r}
-	before := len(c.buf)
-	switch {
-	case shared == nil:
-		var out []byte
-		if out, err = normalize(l.p.o.Normalizer, c.buf, *r, l.outlet.Schema); err == nil {
-			c.buf = out
-		}
-	case shared.errs != nil && shared.errs[i] != nil:
-		err = shared.errs[i]
-	default:
-		ev.Body = shared.bodies[i]
-	}
-	if err != nil {
-		c.dead = append(c.dead, l.letter(r, "the record cannot be mapped: "+err.Error(), "", 0))
-		c.count(r.Key, event.SinkCounts{Dead: 1})
+// beginStep moves the lane over the events that have a verdict, up to the first that has none. Inside of a chunk it stops only
+// when a Send of that has failed: what was accepted is not to be repeated, whatever ends the process.
+func (l *lane) beginStep(ctx context.Context) {
+	if l.stepping || len(l.window) == 0 {
 		return
 	}
-	ev.EventID = ev.Record.EventID()
-	c.bytes += len(c.buf) - before + len(ev.Body)
-	c.events = append(c.events, ev)
-	c.ends = append(c.ends, len(c.buf))
-	c.shared = append(c.shared, shared != nil)
+	if head := l.window[0]; !head.movable(ctx.Err() != nil) {
+		return
+	}
+	l.step = event.LaneStep{Sink: l.outlet.Name, Counts: map[event.StreamKey]event.SinkCounts{}}
+	whole := 0
+	for _, c := range l.window {
+		if !c.pass(&l.step) {
+			break
+		}
+		whole++
+	}
+	if l.outlet.Told != nil {
+		for key, n := range l.outlet.Told() {
+			sum := l.step.Counts[key]
+			sum.Add(event.SinkCounts{Duplicates: n.Duplicates, Truncated: n.Truncated})
+			l.step.Counts[key] = sum
+		}
+	}
+	l.retire(whole)
+	l.stepping, l.saving = true, whole
+	go func() { l.stepped <- l.write(ctx, l.step) }()
 }
 
-func (l *lane) letter(r *event.Record, reason, reply string, attempts int) event.DeadLetter {
-	return event.DeadLetter{Sink: l.outlet.Name, At: time.Now().UTC(), Reason: reason, Reply: reply, Attempts: attempts, Record: *r}
+// retire takes the first chunks out of the window. What a step needs of them it has.
+func (l *lane) retire(n int) {
+	for _, c := range l.window[:n] {
+		l.bytes -= c.bytes
+		if len(l.free) <= l.pace.most {
+			c.reset(event.Position{})
+			l.free = append(l.free, c)
+		}
+	}
+	l.window = append(l.window[:0], l.window[n:]...)
+}
+
+// hasStepped goes on after a step. An error means that ctx has ended before it could be saved.
+func (l *lane) hasStepped(err error) {
+	l.stepping, l.saving = false, 0
+	l.parking.Add(-int64(len(l.step.Parked)))
+	if err != nil {
+		l.window = nil // nothing may be stepped over behind what was not saved
+		return
+	}
+	for i := range l.step.Parked {
+		if !l.breakers.isOpen(l.step.Parked[i].Record.Key) { // it was shut meanwhile
+			l.p.letters.Broadcast()
+			break
+		}
+	}
+	l.p.room.Broadcast()
+}
+
+// write moves the lane in the state file, for as long as that takes: what the sink has must not be sent again.
+func (l *lane) write(ctx context.Context, s event.LaneStep) error {
+	return l.persist(ctx, "saving what was delivered failed, it is tried again; nothing else is sent before", func() error {
+		// Not even the end of ctx comes between a Send and its step.
+		return l.p.o.Journal.Step(context.WithoutCancel(ctx), s)
+	})
+}
+
+// persist does something to the state file until that succeeds or ctx has ended.
+func (l *lane) persist(ctx context.Context, what string, do func() error) error {
+	pacer, failing := retry.New(retry.Options{}), false
+	for {
+		changed := l.p.letters.C()
+		err := do()
+		if err == nil {
+			l.saved(failing)
+			return nil
+		}
+		if !failing {
+			failing = true
+			l.unsaved.Add(1)
+		}
+		pause := pacer.Next(err)
+		var full interface{ LettersFull() }
+		if errors.As(err, &full) {
+			err, pause = lettersFull(l.outlet.Name, err), time.Minute
+		}
+		l.mu.Lock()
+		l.save.fail(err, time.Now())
+		l.mu.Unlock()
+		l.tell(what, err, pause)
+		if err := pauseOr(ctx, changed, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// saved notes that the lane has got on.
+func (l *lane) saved(failing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.moved = time.Now()
+	if !failing {
+		return
+	}
+	if l.unsaved.Add(-1) == 0 {
+		l.log.Info("the state file takes it again", zap.Duration("after", time.Since(l.save.Since)))
+		l.save.ok()
+		clear(l.told)
+	}
+	select {
+	case l.awake <- struct{}{}:
+	default:
+	}
+}
+
+// pauseOr waits for the next attempt: for a while, or until letters have changed.
+func pauseOr(ctx context.Context, changed <-chan struct{}, pause time.Duration) error {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-changed:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// end waits for the Sends that are under way, because what the sink has still counts, and steps over what is settled.
+func (l *lane) end(ctx context.Context) {
+	for l.inFlight > 0 {
+		l.judge(ctx, <-l.results)
+	}
+	if l.stepping {
+		l.hasStepped(<-l.stepped)
+	}
+	if l.beginStep(ctx); l.stepping {
+		l.hasStepped(<-l.stepped)
+	}
+	for _, c := range l.away {
+		c.giveBack()
+	}
+	l.show()
+}
+
+// show lets others see how the lane fares.
+func (l *lane) show() {
+	var sick []string
+	var since time.Time
+	for _, r := range l.sick {
+		sick = append(sick, r.String())
+		if since.IsZero() || r.since.Before(since) {
+			since = r.since
+		}
+	}
+	l.mu.Lock()
+	l.shown = shown{inFlight: l.inFlight, events: l.pace.events(), sick: sick, since: since}
+	l.mu.Unlock()
 }

@@ -139,6 +139,7 @@ type Pipeline struct {
 	lanes   []*lane
 	started time.Time
 	room    *signal // lanes have made room
+	letters *signal // letters were put on their way, or dropped
 	full    *fullness
 	fetched chan struct{} // closed when nothing more will be journalled
 }
@@ -163,16 +164,16 @@ func New(o Options) (*Pipeline, error) {
 	if o.Lost == nil {
 		o.Lost = func(event.StreamKey) time.Time { return time.Time{} }
 	}
-	p := &Pipeline{o: o, log: o.Log, room: newSignal(), fetched: make(chan struct{}), started: time.Now()}
+	p := &Pipeline{o: o, log: o.Log, room: newSignal(), letters: newSignal(), fetched: make(chan struct{}), started: time.Now()}
 	p.ring = newRing(o.Ring, sharedSchemas(o.Outlets))
 	for i := range o.Sources {
 		s := newSource(p, &o.Sources[i])
 		s.delay = time.Duration(i) * s.Time.Poll.Std() / time.Duration(max(len(o.Sources), startShares))
 		p.sources = append(p.sources, s)
 	}
-	places := map[string]event.Position{}
+	places := map[string]event.LaneState{}
 	for _, l := range o.Journal.LaneStates() {
-		places[l.Sink] = l.Pos
+		places[l.Sink] = l
 	}
 	for i := range o.Outlets {
 		at, ok := places[o.Outlets[i].Name]
@@ -196,6 +197,9 @@ const startEvery = 50 * time.Millisecond
 func sharedSchemas(outlets []Outlet) map[event.Schema]bool {
 	shared, once := map[event.Schema]bool{}, map[event.Schema]bool{}
 	for _, o := range outlets {
+		if o.Trim != nil { // its renderings are of other records
+			continue
+		}
 		if once[o.Schema] {
 			shared[o.Schema] = true
 		}

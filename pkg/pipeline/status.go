@@ -81,6 +81,12 @@ type SinkStatus struct {
 	Oldest  time.Time `json:"oldest_pending,omitzero"` // when the oldest pending record was read
 	Letters uint64    `json:"dead_letters"`            // kept now
 	Paused  bool      `json:"paused,omitempty"`
+
+	Parked      uint64 `json:"parked,omitempty"`       // of Pending: their streams wait because too much was refused
+	Returning   uint64 `json:"returning,omitempty"`    // of Pending: dead letters and parked ones on their way again
+	LetterBytes int64  `json:"letter_bytes,omitempty"` // that all letters take
+	InFlight    int    `json:"in_flight"`              // Sends without an answer yet
+	BatchEvents int    `json:"batch_events,omitempty"` // the most events that a Send takes at the moment; 0: no limit
 	event.SinkCounts
 }
 
@@ -105,18 +111,32 @@ func (p *Pipeline) Status() Status {
 	}
 	for _, l := range p.lanes {
 		state := states[l.outlet.Name]
-		sink := SinkStatus{Name: l.outlet.Name, Pending: state.Pending, Bytes: state.Bytes, Oldest: state.Oldest, Letters: state.Dead, Paused: l.outlet.Paused}
+		sink := SinkStatus{Name: l.outlet.Name, Pending: state.Pending, Bytes: state.Bytes, Oldest: state.Oldest, Letters: state.Dead, Paused: l.outlet.Paused,
+			Returning: state.Returning, LetterBytes: state.Letters}
+		for _, n := range state.Parked {
+			sink.Parked += n
+		}
 		for _, stream := range ledger {
 			sink.SinkCounts.Add(stream.Sinks[l.outlet.Name].SinkCounts)
 		}
+		l.report(&st, &sink)
+		st.Faults = l.breakers.report(st.Faults, l.outlet.Name, state.Parked, names)
 		st.Sinks = append(st.Sinks, sink)
-		l.mu.Lock()
-		st.Faults = l.state.report(st.Faults, "sink "+l.outlet.Name)
-		st.Faults = l.unread.report(st.Faults, "journal of sink "+l.outlet.Name)
-		l.mu.Unlock()
 	}
 	p.reportRoom(&st)
 	return st
+}
+
+func (l *lane) report(st *Status, sink *SinkStatus) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sink.InFlight, sink.BatchEvents = l.shown.inFlight, l.shown.events
+	st.Faults = l.state.report(st.Faults, "sink "+l.outlet.Name)
+	st.Faults = l.save.report(st.Faults, "sink "+l.outlet.Name)
+	for _, what := range l.shown.sick {
+		st.Faults = append(st.Faults, Fault{Part: "sink " + l.outlet.Name, Err: what, Since: l.shown.since})
+	}
+	st.Faults = l.unread.report(st.Faults, "journal of sink "+l.outlet.Name)
 }
 
 func (s *source) report(st *Status, ledger map[event.StreamKey]event.StreamLedger, names map[event.StreamKey]string) {

@@ -19,6 +19,9 @@ var (
 	pending    = desc("sink_pending_records", "Records in the journal that the sink has not got yet.", "sink")
 	oldest     = desc("sink_oldest_pending_timestamp_seconds", "When the oldest pending record was read; 0: nothing is pending.", "sink")
 	letters    = desc("sink_dead_letters", "Dead letters kept for the sink.", "sink")
+	parked     = desc("sink_parked_records", "Pending records whose stream waits because the sink has refused too many of it.", "sink")
+	returning  = desc("sink_returning_records", "Pending records that were dead letters or parked and are on their way again.", "sink")
+	letterSize = desc("sink_letter_bytes", "What the dead, parked and returning letters of the sink take in the state file.", "sink")
 	room       = desc("journal_room_bytes", "Free space of the journal.")
 	fullIn     = desc("journal_full_seconds", "Time until the journal is full if it goes on growing as in the last ten minutes; +Inf: it does not grow, 0: it is full.")
 	faults     = desc("faults", "Parts that do not work now, by whether only an operator can mend them.", "part", "blocked")
@@ -30,7 +33,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, descs := range [][]*prometheus.Desc{streamDescs, sourceDescs, {sinkEvents, pending, oldest, letters, room, fullIn, faults}} {
+	for _, descs := range [][]*prometheus.Desc{streamDescs, sourceDescs, {sinkEvents, pending, oldest, letters, parked, returning, letterSize, room, fullIn, faults}} {
 		for _, d := range descs {
 			ch <- d
 		}
@@ -103,6 +106,9 @@ func (to output) sink(s *pipeline.SinkStatus) {
 	to.gauge(pending, float64(s.Pending), s.Name)
 	to.gauge(oldest, stamp(s.Oldest), s.Name)
 	to.gauge(letters, float64(s.Letters), s.Name)
+	to.gauge(parked, float64(s.Parked), s.Name)
+	to.gauge(returning, float64(s.Returning), s.Name)
+	to.gauge(letterSize, float64(s.LetterBytes), s.Name)
 }
 
 // secondsLeft is the time until the journal is full.

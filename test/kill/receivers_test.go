@@ -110,9 +110,11 @@ func newHEC(t *testing.T, seed uint64) *hec {
 	return h
 }
 
-// bound is how many repeats are in order: when it dies, a lane has one Send under way, or behind it and not yet in the state
-// file; and a request that got no answer is made again.
-func (h *hec) bound(kills int) int { return (kills + int(h.unknown.Load())) * batchEvents }
+// atOnce is how many Sends a lane has under way, or behind it and not yet in the state file: twice as many as the sink takes at once.
+const atOnce = 4
+
+// bound is how many repeats are in order: those when it dies; and a request that got no answer is made again.
+func (h *hec) bound(kills int) int { return (atOnce*kills + int(h.unknown.Load())) * batchEvents }
 
 func (h *hec) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	events, err := hecEvents(r.Body)

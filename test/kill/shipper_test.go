@@ -18,7 +18,7 @@ import (
 
 // What may be on its way when the shipper dies is bounded by these.
 const (
-	batchEvents  = 100       // of each sink: a lane has one Send under way
+	batchEvents  = 100       // of each sink
 	replayOctets = 256 << 10 // of the syslog sink: sent again after each reconnect
 )
 
