@@ -20,6 +20,7 @@ type pace struct {
 	most   int          // Sends in flight that the sink takes
 	width  int          // Sends in flight now, while that is less
 	grown  int          // Sends that went well at this width
+	after  int          // the width that the first success after a failure brings back
 	until  time.Time    // no Send begins before
 	pacer  *retry.Pacer
 	epoch  int // of failures: what was sent before the last one says nothing new
@@ -40,16 +41,20 @@ func (p *pace) ask(limits event.Limits) { p.limits, p.most = limits, max(1, limi
 // at tells how many Sends there may be at once.
 func (p *pace) at() int { return min(p.width, p.most) }
 
-// wentWell lets one more Send in flight after each full round, and larger ones after a while.
+// wentWell brings half of the Sends back that there were before a failure, then one more after each full round, and larger ones after a
+// while.
 func (p *pace) wentWell() {
 	p.pacer.Reset()
-	if p.width < p.most {
+	if p.width < p.after {
+		p.width, p.grown = p.after, 0
+	} else if p.width < p.most {
 		if p.grown++; p.grown >= p.width {
 			p.width, p.grown = p.width+1, 0
 		}
 	} else {
 		p.width = math.MaxInt
 	}
+	p.after = 0
 	if p.cutEvents == 0 {
 		return
 	}
@@ -64,9 +69,10 @@ func (p *pace) wentWell() {
 	}
 }
 
-// failed leaves one Send at once, until one has gone well, and tells how long to wait.
+// failed leaves one Send at once, until one has gone well, and tells how long to wait. The longer it fails, the fewer come back then.
 func (p *pace) failed(err error, whole bool, now time.Time) time.Duration {
 	if whole {
+		p.after = max(p.at(), p.after) / 2
 		p.width, p.grown = 1, 0
 	}
 	p.epoch++

@@ -115,6 +115,36 @@ func TestAFailureLeavesOneAtATime(t *testing.T) {
 	})
 }
 
+// TestABlipCostsHalf: after a single failure half of the Sends come back at once, not one by one.
+func TestABlipCostsHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("x")
+		m.put(0, 1000)
+		sink := &crowd{limits: event.Limits{Events: 1, InFlight: 8}, delay: func([]string) time.Duration { return time.Second }}
+		failed := false
+		sink.reply = func([]string) error {
+			if !failed {
+				failed = true
+				return errDown
+			}
+			return nil
+		}
+		_, stop := start(t, m, nil, Outlet{Name: "x", Sink: sink})
+		pause(time.Second + time.Millisecond) // the first round: one has failed
+		var widths []int
+		for range 12 {
+			pause(500 * time.Millisecond)
+			sink.mu.Lock()
+			widths = append(widths, sink.now)
+			sink.mu.Unlock()
+		}
+		stop()
+		if !slices.Contains(widths, 4) || slices.Contains(widths, 2) || slices.Contains(widths, 3) {
+			t.Errorf("widths %v, want 1, then 4 and more", widths)
+		}
+	})
+}
+
 // TestAPauseHoldsForAll that are not under way yet.
 func TestAPauseHoldsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

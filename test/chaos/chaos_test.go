@@ -74,7 +74,7 @@ func TestChaos(t *testing.T) {
 			break
 		}
 	}
-	r.check(t, time.Since(began))
+	r.check(t, began)
 }
 
 // live is one process, from opening the state file to closing it.
@@ -220,8 +220,9 @@ func readLines(t *testing.T, path string, line func([]byte)) {
 }
 
 // check holds the ledger and the dead letters against what the receivers have.
-func (r *rig) check(t *testing.T, took time.Duration) {
+func (r *rig) check(t *testing.T, began time.Time) {
 	t.Helper()
+	took := time.Since(began)
 	st, _, err := store.Open(filepath.Join(r.dir, "state"), store.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +262,8 @@ func (r *rig) check(t *testing.T, took time.Duration) {
 		}
 		dead += len(letters[to.name])
 		repeats += fmt.Sprintf(" %s=%d", to.name, to.repeats)
-		t.Logf("%s: %d stored, %d of them repeats, faults: %s", to.name, to.stored, to.repeats, list(to.dice.served))
+		t.Logf("%s: %d stored, %d of them repeats, the last one %s after the start, faults: %s", to.name, to.stored, to.repeats,
+			to.last.Sub(began).Round(time.Second), list(to.dice.served))
 	}
 	if !t.Failed() {
 		fmt.Printf("chaos: %d records to %d sinks in %d lives, %d faults served, %d dead letters, repeats%s, ledger and receivers agree, %s, seed %d\n",

@@ -136,6 +136,7 @@ type received struct {
 	counts  []uint8
 	stored  int // repeats included
 	repeats int
+	last    time.Time // of the last event
 	faults  []string
 }
 
@@ -155,6 +156,7 @@ func (r *received) put(id string, body []byte) {
 		r.fault("event id %s was never sent", id)
 		return
 	}
+	r.last = time.Now()
 	if r.stored++; r.stored%64 == 0 && !bytes.Contains(body, r.world.record(i, []byte{}).Raw) {
 		r.fault("event %d does not hold its record: %.300s", i, body)
 	}
