@@ -52,6 +52,6 @@ func root() *cobra.Command {
 		return fmt.Errorf("%w: %w (see %s --help)", app.ErrUsage, err, cmd.CommandPath())
 	}
 	cmd.SetFlagErrorFunc(usage)
-	cmd.AddCommand(runCommand(), checkCommand(), statusCommand(), dlqCommand(), verifyCommand(), resendCommand(), fetchCommand(), simulateCommand(), demoCommand(), versionCommand())
+	cmd.AddCommand(runCommand(), checkCommand(), statusCommand(), dlqCommand(), verifyCommand(), resendCommand(), fetchCommand(), previewCommand(), simulateCommand(), demoCommand(), versionCommand())
 	return cmd
 }

@@ -151,7 +151,7 @@ func short(d time.Duration) string {
 }
 
 func printSinks(w io.Writer, st pipeline.Status) {
-	fmt.Fprintln(w, "\nSINK\tPENDING\tOLDEST PENDING\tDELIVERED\tFILTERED\tDEAD\tDROPPED\tSKIPPED\tDEAD LETTERS KEPT\tPARKED\tRETURNING\tIN FLIGHT")
+	fmt.Fprintln(w, "\nSINK\tPENDING\tOLDEST PENDING\tDELIVERED\tFILTERED\tDEAD\tDROPPED\tSKIPPED\tDEAD KEPT\tPARKED\tRETURNING\tIN FLIGHT")
 	for _, s := range st.Sinks {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n",
 			s.Name, s.Pending, when(s.Oldest), s.Delivered, s.Filtered, s.Dead, s.Dropped, s.Skipped, s.Letters, s.Parked, s.Returning, s.InFlight)

@@ -16,7 +16,6 @@ import (
 	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra"
-	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/store"
 	"github.com/logferry/logferry/pkg/telemetry"
@@ -75,7 +74,7 @@ func newApp(cfg *config.Config, o Options, idle bool) (*App, error) {
 }
 
 func (a *App) build() error {
-	n, err := normalizer.New()
+	n, err := a.normalizer()
 	if err != nil {
 		return err
 	}

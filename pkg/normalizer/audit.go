@@ -1,8 +1,6 @@
 package normalizer
 
-import "bytes"
-
-// targetKind is the kind of object that an audited activity was about.
+// targetKind is the kind of object that an audited activity was about, as words targetType tell it.
 type targetKind uint8
 
 const (
@@ -16,11 +14,16 @@ const (
 	targetPolicy
 )
 
+var targetKinds = [...]string{"", "user", "group", "role", "device", "application", "service_principal", "policy"}
+
 // target is one of a directory audit's targetResources.
 type target struct {
 	kind                        targetKind
+	word                        *word // of words targetType; nil: absent or not known
+	typeText, groupType         text
 	id, name, userPrincipalName text
 	properties                  properties
+	modified                    span // modifiedProperties, for enter and readProperty
 }
 
 // properties are the modifiedProperties of a target that have a place of their own. What was set is in the new value; what
@@ -37,24 +40,42 @@ type role struct{ id, name, templateID text }
 
 // audit is the model of a Graph directoryAudit, independent of any schema.
 // https://learn.microsoft.com/graph/api/resources/directoryaudit
+//
+// What only some schemas need is not read: at has where each member stands, and raw, textAt, boolAt and enter read it.
 type audit struct {
+	at     [auditMembers]span
+	legacy bool // there are members of Azure AD Graph
+
 	id, time                          text
 	activityName, category, operation text
-	outcome, reason, service          text
+	reason, service                   text
+	outcome                           *word // of words auditResult; nil: absent or not known
 	correlationID                     text
 	userAgent                         text
 	agentDetail                       text // the user agent among additionalDetails
 
-	// who did it: initiatedBy. The schema allows both; then the user did it, through the app.
-	userID, userPrincipalName, userDisplayName               text
-	appID, appName, servicePrincipalID, servicePrincipalName text
-	address                                                  address
+	by      initiator
+	targets []target
 
-	targets  []target
 	activity *activity // never nil once read
 	listed   bool      // the activity itself is in the table, not only its operationType
 	role     role
 }
+
+// initiator is who did it: initiatedBy. The schema allows both; then the user did it, through the app.
+type initiator struct {
+	user user
+	app  app
+}
+
+type user struct {
+	id, userPrincipalName, displayName text
+	address                            address
+}
+
+func (u *user) is() bool { return u.id != nil || u.userPrincipalName != nil || u.displayName != nil }
+
+type app struct{ id, name, servicePrincipalID, servicePrincipalName text }
 
 // mostTargets bounds what is kept of a record for the next one.
 const mostTargets = 64
@@ -69,274 +90,141 @@ func (m *audit) reset() {
 }
 
 // readAudit fills j.audit from the record.
-func (j *job) readAudit(t *tables) error {
+func (j *job) readAudit() error {
 	m := &j.audit
+	o := &j.tables.objects.audit
 	if j.Object() {
 		for {
-			key, ok := j.Member()
+			key, ok := j.member()
 			if !ok {
 				break
 			}
-			j.auditMember(m, key)
+			i := o.names.find(key)
+			if i == nowhere {
+				j.unknown.member("", key)
+				j.Skip()
+				continue
+			}
+			start := j.Pos
+			j.auditMember(m, i)
+			at := span{uint32(start), uint32(j.Pos)}
+			if i < auditMembers {
+				m.at[i] = at
+				m.legacy = m.legacy || i >= auditLegacyActivity
+			}
+			if v := o.words[i]; v != nil && j.Err() == nil {
+				j.checkWords(v, "", o.names.list[i], at)
+			}
 		}
 	}
 	if err := j.finish(); err != nil {
 		return err
 	}
-	j.concludeAudit(m, t)
+	if m.legacy {
+		j.readLegacyAudit(m)
+	}
+	j.concludeAudit(m)
 	return nil
 }
 
-func (j *job) auditMember(m *audit, key []byte) {
-	switch string(key) {
-	case "id":
+// auditMember consumes the value of the member with the index i.
+func (j *job) auditMember(m *audit, i int) {
+	switch i {
+	case auditID:
 		m.id = j.text()
-	case "activityDateTime", "activityDate": // the latter is Azure AD Graph's, whose other names of its own are not read
+	case auditActivityDateTime:
 		m.time = j.text()
-	case "activityDisplayName":
+	case auditActivityDisplayName:
 		m.activityName = j.text()
-	case "category":
+	case auditCategory:
 		m.category = j.text()
-	case "operationType":
+	case auditOperationType:
 		m.operation = j.text()
-	case "result":
-		m.outcome = j.text()
-	case "resultReason":
+	case auditResult:
+		m.outcome = j.tables.auditResults.find(j.word())
+	case auditResultReason:
 		m.reason = j.text()
-	case "loggedByService":
+	case auditLoggedByService:
 		m.service = j.text()
-	case "correlationId":
+	case auditCorrelationID:
 		m.correlationID = j.text()
-	case "userAgent":
+	case auditUserAgent:
 		m.userAgent = j.text()
-	case "initiatedBy":
-		j.auditInitiator(m)
-	case "targetResources":
-		j.auditTargets(m)
-	case "additionalDetails":
-		j.auditDetails(m)
+	case auditInitiatedBy:
+		m.by = j.readInitiator()
+	case auditTargetResources:
+		j.readTargets(m)
+	case auditAdditionalDetails:
+		m.agentDetail = j.readDetails()
 	default:
 		j.Skip()
 	}
 }
 
-func (j *job) auditInitiator(m *audit) {
+func (j *job) readInitiator() (by initiator) {
 	if !j.object() {
-		return
+		return by
 	}
 	for {
-		key, ok := j.Member()
+		key, ok := j.member()
 		if !ok {
-			return
+			return by
 		}
 		switch string(key) {
 		case "user":
-			j.auditUser(m)
+			by.user = j.readUser()
 		case "app":
-			j.auditApp(m)
+			by.app = j.readApp()
 		default:
-			j.Skip()
+			j.passOver(&j.tables.objects.initiator, key)
 		}
 	}
 }
 
-func (j *job) auditUser(m *audit) {
+func (j *job) readUser() (u user) {
 	if !j.object() {
-		return
+		return u
 	}
 	for {
-		key, ok := j.Member()
+		key, ok := j.member()
 		if !ok {
-			return
+			return u
 		}
 		switch string(key) {
 		case "id":
-			m.userID = j.text()
+			u.id = j.text()
 		case "userPrincipalName":
-			m.userPrincipalName = j.text()
+			u.userPrincipalName = j.text()
 		case "displayName":
-			m.userDisplayName = j.text()
+			u.displayName = j.text()
 		case "ipAddress":
-			m.address = parseAddress(j.text())
+			u.address = parseAddress(j.text())
 		default:
-			j.Skip()
+			j.passOver(&j.tables.objects.user, key)
 		}
 	}
 }
 
-func (j *job) auditApp(m *audit) {
+func (j *job) readApp() (a app) {
 	if !j.object() {
-		return
+		return a
 	}
 	for {
-		key, ok := j.Member()
+		key, ok := j.member()
 		if !ok {
-			return
+			return a
 		}
 		switch string(key) {
 		case "appId":
-			m.appID = j.text()
+			a.id = j.text()
 		case "displayName":
-			m.appName = j.text()
+			a.name = j.text()
 		case "servicePrincipalId":
-			m.servicePrincipalID = j.text()
+			a.servicePrincipalID = j.text()
 		case "servicePrincipalName":
-			m.servicePrincipalName = j.text()
+			a.servicePrincipalName = j.text()
 		default:
-			j.Skip()
+			j.passOver(&j.tables.objects.app, key)
 		}
 	}
 }
-
-func (j *job) auditTargets(m *audit) {
-	m.targets = m.targets[:0]
-	if !j.array() {
-		return
-	}
-	for j.Element() {
-		if !j.object() {
-			continue
-		}
-		m.targets = append(m.targets, target{})
-		j.auditTarget(&m.targets[len(m.targets)-1])
-	}
-}
-
-func (j *job) auditTarget(t *target) {
-	for {
-		key, ok := j.Member()
-		if !ok {
-			return
-		}
-		switch string(key) {
-		case "id":
-			t.id = j.text()
-		case "displayName":
-			t.name = j.text()
-		case "userPrincipalName":
-			t.userPrincipalName = j.text()
-		case "type", "Type": // both spellings are documented
-			t.kind = kindOfTarget(j.Text())
-		case "modifiedProperties":
-			j.auditProperties(&t.properties)
-		default:
-			j.Skip()
-		}
-	}
-}
-
-func kindOfTarget(word []byte) targetKind {
-	switch string(word) {
-	case "User":
-		return targetUser
-	case "Group":
-		return targetGroup
-	case "Role":
-		return targetRole
-	case "Device":
-		return targetDevice
-	case "Application":
-		return targetApplication
-	case "ServicePrincipal":
-		return targetServicePrincipal
-	case "Policy":
-		return targetPolicy
-	}
-	return targetOther
-}
-
-func (j *job) auditProperties(p *properties) {
-	if !j.array() {
-		return
-	}
-	for j.Element() {
-		if !j.object() {
-			continue
-		}
-		var name, before, after []byte
-		for {
-			key, ok := j.Member()
-			if !ok {
-				break
-			}
-			switch string(key) {
-			case "displayName":
-				name = j.Text()
-			case "oldValue":
-				before = j.Text()
-			case "newValue":
-				after = j.Text()
-			default:
-				j.Skip()
-			}
-		}
-		j.auditProperty(p, name, before, after)
-	}
-}
-
-// auditProperty decodes a property if it is one that has a place.
-func (j *job) auditProperty(p *properties, name, before, after []byte) {
-	var kept, changed *text // kept: new value, else old one; changed: new value if it differs
-	switch string(name) {
-	case "Group.ObjectID":
-		kept = &p.groupID
-	case "Group.DisplayName":
-		kept = &p.groupName
-	case "Role.ObjectID":
-		kept = &p.roleID
-	case "Role.DisplayName":
-		kept = &p.roleName
-	case "Role.TemplateId":
-		kept = &p.roleTemplateID
-	case "UserPrincipalName":
-		changed = &p.userPrincipalName
-	case "DisplayName":
-		changed = &p.displayName
-	case "Mail":
-		changed = &p.mail
-	default:
-		return
-	}
-	now, old := j.embedded(after), j.embedded(before)
-	switch {
-	case kept != nil && now != nil:
-		*kept = now
-	case kept != nil:
-		*kept = old
-	case !bytes.Equal(now, old):
-		*changed = now
-	}
-}
-
-// auditDetails takes the user agent from additionalDetails, a list of keys and values.
-func (j *job) auditDetails(m *audit) {
-	m.agentDetail = nil
-	if !j.array() {
-		return
-	}
-	for j.Element() {
-		if !j.object() {
-			continue
-		}
-		var name, value []byte
-		for {
-			key, ok := j.Member()
-			if !ok {
-				break
-			}
-			switch string(key) {
-			case "key", "Key":
-				name = j.Text()
-			case "value", "Value":
-				value = j.Text()
-			default:
-				j.Skip()
-			}
-		}
-		if m.agentDetail == nil && bytes.EqualFold(name, userAgentKey) {
-			m.agentDetail = j.clean(value)
-		}
-	}
-}
-
-var userAgentKey = []byte("User-Agent")

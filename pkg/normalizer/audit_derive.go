@@ -3,12 +3,12 @@ package normalizer
 import "bytes"
 
 // concludeAudit finds out what the activity is and which role it was about.
-func (j *job) concludeAudit(m *audit, t *tables) {
+func (j *job) concludeAudit(m *audit) {
 	j.scratch = fold(j.scratch[:0], m.activityName)
-	m.activity = t.activity(j.scratch)
+	m.activity = j.tables.activity(j.scratch)
 	if m.listed = m.activity != nil; !m.listed {
 		j.scratch = fold(j.scratch[:0], m.operation)
-		m.activity = t.operation(j.scratch)
+		m.activity = j.tables.operation(j.scratch)
 	}
 	for i := range m.targets {
 		p := &m.targets[i].properties
@@ -68,15 +68,4 @@ func (m *audit) group() (id, name text) {
 		}
 	}
 	return id, name
-}
-
-// ecsOutcome tells the outcome in ECS words. "failed" has been seen for failure; a timeout is one.
-func (m *audit) ecsOutcome() string {
-	switch {
-	case bytes.EqualFold(m.outcome, []byte("success")):
-		return "success"
-	case bytes.EqualFold(m.outcome, []byte("failure")), bytes.EqualFold(m.outcome, []byte("failed")), bytes.EqualFold(m.outcome, []byte("timeout")):
-		return "failure"
-	}
-	return "unknown"
 }

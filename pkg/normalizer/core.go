@@ -54,7 +54,7 @@ func (j *job) readCore() error {
 }
 
 // ecsCore renders such a record.
-func (j *job) ecsCore(rec *event.Record, opts ecsOptions) {
+func (j *job) ecsCore(rec *event.Record, o options) {
 	m, w := &j.core, &j.out
 	actor := j.user(m.userID, m.userPrincipalName, m.userName)
 	switch {
@@ -78,7 +78,7 @@ func (j *job) ecsCore(rec *event.Record, opts ecsOptions) {
 	j.ecsCommon(rec, actor, m.address)
 	j.ecsLogferry(rec)
 	w.end()
-	j.ecsEnd(rec, opts)
+	j.ecsEnd(rec, o)
 }
 
 // eventKind is event.kind: what a service has judged to be suspicious is an alert.

@@ -159,9 +159,9 @@ func (j *job) ecsLogferry(rec *event.Record) {
 }
 
 // ecsEnd closes the event, with the record as it came in its last member.
-func (j *job) ecsEnd(rec *event.Record, opts ecsOptions) {
+func (j *job) ecsEnd(rec *event.Record, o options) {
 	w := &j.out
-	if !opts.dropRaw {
+	if !o.dropRaw {
 		w.key("entra")
 		w.buf = appendLine(w.buf, rec.Raw)
 	}

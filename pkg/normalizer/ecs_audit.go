@@ -6,7 +6,7 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 )
 
-func (j *job) ecsAudit(rec *event.Record, opts ecsOptions) {
+func (j *job) ecsAudit(rec *event.Record, o options) {
 	m, w := &j.audit, &j.out
 	actor := j.auditActor()
 	j.related.user(actor.name, actor.id, actor.fullName)
@@ -21,8 +21,8 @@ func (j *job) ecsAudit(rec *event.Record, opts ecsOptions) {
 	groupID, groupName := m.group()
 	j.ecsNamed("group", groupID, groupName)
 	w.object("service")
-	w.text("id", m.appID)
-	w.text("name", first(m.appName, m.servicePrincipalName))
+	w.text("id", m.by.app.id)
+	w.text("name", first(m.by.app.name, m.by.app.servicePrincipalName))
 	if t := m.target(targetApplication, targetServicePrincipal); t != nil {
 		j.ecsNamed("target", t.id, t.name)
 	}
@@ -36,7 +36,7 @@ func (j *job) ecsAudit(rec *event.Record, opts ecsOptions) {
 		w.end()
 	}
 	w.object("source")
-	j.ecsAddress(m.address)
+	j.ecsAddress(m.by.user.address)
 	w.end()
 	w.object("user_agent")
 	w.text("original", m.userAgent)
@@ -44,7 +44,7 @@ func (j *job) ecsAudit(rec *event.Record, opts ecsOptions) {
 	w.object("trace")
 	w.text("id", m.correlationID)
 	w.end()
-	j.ecsCommon(rec, actor, m.address)
+	j.ecsCommon(rec, actor, m.by.user.address)
 	j.ecsLogferry(rec)
 	w.object("role")
 	w.text("name", m.role.name)
@@ -52,16 +52,24 @@ func (j *job) ecsAudit(rec *event.Record, opts ecsOptions) {
 	w.text("template_id", m.role.templateID)
 	w.end()
 	w.end()
-	j.ecsEnd(rec, opts)
+	j.ecsEnd(rec, o)
 }
 
 // auditActor gives the user who did it, else the service. What a user did through an app shows the app as service only.
 func (j *job) auditActor() person {
 	m := &j.audit
-	if m.userID != nil || m.userPrincipalName != nil || m.userDisplayName != nil {
-		return j.user(m.userID, m.userPrincipalName, m.userDisplayName)
+	if u := &m.by.user; u.is() {
+		return j.user(u.id, u.userPrincipalName, u.displayName)
 	}
-	return person{id: m.servicePrincipalID, name: first(m.appName, m.servicePrincipalName)}
+	return person{id: m.by.app.servicePrincipalID, name: first(m.by.app.name, m.by.app.servicePrincipalName)}
+}
+
+// outcomeOf tells the outcome in ECS words.
+func outcomeOf(w *word) string {
+	if w == nil {
+		return "unknown"
+	}
+	return w.ecs
 }
 
 func (j *job) ecsAuditEvent(rec *event.Record) {
@@ -74,7 +82,7 @@ func (j *job) ecsAuditEvent(rec *event.Record) {
 		w.words("category", iam)
 	}
 	j.ecsAuditTypes()
-	w.word("outcome", m.ecsOutcome())
+	w.word("outcome", outcomeOf(m.outcome))
 	w.text("reason", m.reason)
 	w.text("provider", m.service)
 	w.end()

@@ -10,7 +10,7 @@ import (
 
 var signInOK, signInOther = []string{"start"}, []string{"info"}
 
-func (j *job) ecsSignIn(rec *event.Record, opts ecsOptions) {
+func (j *job) ecsSignIn(rec *event.Record, o options) {
 	m, w := &j.signIn, &j.out
 	var actor person
 	if m.byService() {
@@ -18,13 +18,13 @@ func (j *job) ecsSignIn(rec *event.Record, opts ecsOptions) {
 	} else {
 		actor = j.user(m.userID, m.userPrincipalName, m.userDisplayName)
 	}
-	j.related.host(m.hostname)
+	j.related.host(m.device.name)
 	j.related.ip(m.address)
 	j.related.ip(m.viaResource)
 	j.related.ip(m.viaGlobalSecure)
 
 	j.ecsBegin(rec, m.created)
-	j.ecsSignInEvent(rec, opts)
+	j.ecsSignInEvent(rec, o)
 	j.ecsSignInMessage()
 	j.ecsSignInUser(actor)
 	j.ecsSignInSource()
@@ -35,9 +35,9 @@ func (j *job) ecsSignIn(rec *event.Record, opts ecsOptions) {
 	j.ecsNamed("target", m.resourceID, m.resourceName)
 	w.end()
 	w.object("device")
-	w.text("id", m.deviceID)
+	w.text("id", m.device.id)
 	w.end()
-	j.ecsNamed("rule", m.failedPolicyID, m.failedPolicyName)
+	j.ecsNamed("rule", m.failedPolicy.id, m.failedPolicy.name)
 	w.object("organization")
 	w.text("id", m.foreignTenant(rec.Key.Tenant))
 	w.end()
@@ -51,10 +51,10 @@ func (j *job) ecsSignIn(rec *event.Record, opts ecsOptions) {
 	w.end()
 	j.ecsCommon(rec, actor, m.address)
 	j.ecsSignInLogferry(rec)
-	j.ecsEnd(rec, opts)
+	j.ecsEnd(rec, o)
 }
 
-func (j *job) ecsSignInEvent(rec *event.Record, opts ecsOptions) {
+func (j *job) ecsSignInEvent(rec *event.Record, o options) {
 	m, w := &j.signIn, &j.out
 	j.ecsEventCore(rec, m.id, "azure.signinlogs")
 	w.word("action", "Sign-in activity")
@@ -64,14 +64,14 @@ func (j *job) ecsSignInEvent(rec *event.Record, opts ecsOptions) {
 	} else {
 		w.words("type", signInOther)
 	}
-	w.word("outcome", m.ecsOutcome(opts))
-	if m.hasErrorCode {
+	w.word("outcome", j.ecsOutcome(o))
+	if m.status.hasErrorCode {
 		w.key("code")
 		w.buf = append(w.buf, '"')
-		w.buf = strconv.AppendInt(w.buf, m.errorCode, 10)
+		w.buf = strconv.AppendInt(w.buf, m.status.errorCode, 10)
 		w.buf = append(w.buf, '"')
 	}
-	w.text("reason", m.failureReason)
+	w.text("reason", m.status.failureReason)
 	if m.hasProcessTime && m.processingTime >= 0 && m.processingTime <= math.MaxInt64/nsPerMs {
 		w.integer("duration", m.processingTime*nsPerMs)
 	}
@@ -82,30 +82,26 @@ const nsPerMs = 1_000_000
 
 var authentication = []string{"authentication"}
 
-func (m *signIn) ecsOutcome(opts ecsOptions) string {
-	switch m.result {
-	case resultSuccess:
-		return "success"
-	case resultFailure:
-		return "failure"
-	case resultInterrupted:
-		return opts.interrupted
+// ecsOutcome tells the outcome in ECS words; what an interrupt counts as is the operator's choice.
+func (j *job) ecsOutcome(o options) string {
+	if j.signIn.result == resultInterrupted {
+		return o.interrupted
 	}
-	return "unknown"
+	return j.tables.signInResults[j.signIn.result].ecs
 }
 
 // ecsSignInMessage writes "reason (details)", or whichever there is.
 func (j *job) ecsSignInMessage() {
 	m, w := &j.signIn, &j.out
-	if m.failureReason == nil || m.additionalDetails == nil {
-		w.text("message", first(m.failureReason, m.additionalDetails))
+	if m.status.failureReason == nil || m.status.additionalDetails == nil {
+		w.text("message", first(m.status.failureReason, m.status.additionalDetails))
 		return
 	}
 	w.key("message")
 	w.buf = append(w.buf, '"')
-	w.buf = append(w.buf, m.failureReason...)
+	w.buf = append(w.buf, m.status.failureReason...)
 	w.buf = append(w.buf, " ("...)
-	w.buf = append(w.buf, m.additionalDetails...)
+	w.buf = append(w.buf, m.status.additionalDetails...)
 	w.buf = append(w.buf, `)"`...)
 }
 
@@ -114,27 +110,16 @@ func (j *job) ecsSignInUser(actor person) {
 	w.object("user")
 	j.ecsPerson(actor)
 	w.object("risk")
-	w.text("static_level", riskLevel(j.signIn.riskLevelAggregated))
-	w.end()
-	w.end()
-}
-
-// riskLevel gives the level in the spelling of ECS; a word that is not known stays as it is.
-func riskLevel(level text) text {
-	switch string(level) {
-	case "none":
-		return riskNone
-	case "low":
-		return riskLow
-	case "medium":
-		return riskMedium
-	case "high":
-		return riskHigh
+	if level := j.signIn.riskLevelAggregated; level != nil {
+		if known := j.tables.riskLevels.find(level); known != nil {
+			w.word("static_level", known.ecs)
+		} else {
+			w.text("static_level", level)
+		}
 	}
-	return level
+	w.end()
+	w.end()
 }
-
-var riskNone, riskLow, riskMedium, riskHigh = text("None"), text("Low"), text("Medium"), text("High")
 
 func (j *job) ecsSignInSource() {
 	m, w := &j.signIn, &j.out
@@ -147,15 +132,15 @@ func (j *job) ecsSignInSource() {
 	w.end()
 	w.object("geo")
 	w.text("name", m.networkName)
-	w.text("city_name", m.city)
-	w.text("region_name", m.state)
-	if c := m.country; len(c) == 2 && letter(c[0]) && letter(c[1]) {
+	w.text("city_name", m.place.city)
+	w.text("region_name", m.place.state)
+	if c := m.place.country; len(c) == 2 && letter(c[0]) && letter(c[1]) {
 		w.key("country_iso_code")
 		w.buf = append(w.buf, '"', c[0]&^0x20, c[1]&^0x20, '"')
 	}
 	w.object("location")
-	w.number("lat", m.latitude)
-	w.number("lon", m.longitude)
+	w.number("lat", m.place.latitude)
+	w.number("lon", m.place.longitude)
 	w.end()
 	w.end()
 	w.end()
@@ -169,13 +154,15 @@ func (j *job) ecsSignInAgent() {
 	if m.userAgent != nil {
 		w.text("original", m.userAgent)
 	} else {
-		name, version := browserVersion(m.browser)
+		name, version := browserVersion(m.device.browser)
 		w.text("name", name)
 		w.text("version", version)
 	}
 	w.object("os")
-	w.text("full", m.operatingSystem)
-	w.word("type", m.osType)
+	w.text("full", m.device.operatingSystem)
+	if m.device.system != nil {
+		w.word("type", m.device.system.osType)
+	}
 	w.end()
 	w.end()
 }

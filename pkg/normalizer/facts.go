@@ -57,8 +57,9 @@ func (n *Normalizer) Judge(rec *event.Record, choose func(*Facts) bool) (bool, e
 		j.reset()
 		n.jobs.Put(j)
 	}()
-	j.Buf = rec.Raw
-	if err := j.readFacts(rec, n.tables); err != nil {
+	j.begin(rec)
+	j.unknown.over = true // what nobody knows is counted with the event
+	if err := j.readFacts(rec); err != nil {
 		return false, err
 	}
 	return choose(&j.facts), nil
@@ -106,24 +107,19 @@ func (f *Facts) address(a address) {
 	f.add(FactIP, a.text)
 }
 
-func (j *job) readFacts(rec *event.Record, t *tables) error {
+func (j *job) readFacts(rec *event.Record) error {
 	f := &j.facts
 	f.Stream = rec.Key.Stream
-	switch rec.Key.Family() {
-	case "signins":
-		if err := j.readSignIn(rec.Key.Stream, t); err != nil {
-			return err
-		}
+	family, err := j.read(rec)
+	if err != nil {
+		return err
+	}
+	switch family {
+	case familySignIns:
 		j.signInFacts(f, &j.signIn)
-	case "audits", "attributes":
-		if err := j.readAudit(t); err != nil {
-			return err
-		}
+	case familyAudits:
 		j.auditFacts(f, &j.audit)
 	default:
-		if err := j.readCore(); err != nil {
-			return err
-		}
 		m := &j.core
 		f.add(FactUser, m.userPrincipalName, m.userID, m.servicePrincipal, m.servicePrincipalID)
 		if rec.Key.Stream == "risk.users" { // one record for each user, under the user's id
@@ -142,25 +138,25 @@ func (j *job) signInFacts(f *Facts, m *signIn) {
 	if m.result == resultNone {
 		f.Outcome = "unknown"
 	}
-	f.ErrorCode, f.HasCode = m.errorCode, m.hasErrorCode
+	f.ErrorCode, f.HasCode = m.status.errorCode, m.status.hasErrorCode
 	f.add(FactUser, m.userPrincipalName, m.userID, m.servicePrincipalName, m.servicePrincipalID)
 	f.add(FactTarget, m.resourceName, m.resourceID)
 	f.add(FactApp, m.appName, m.appID)
-	f.add(FactCountry, m.country)
-	f.add(FactClientApp, m.clientApp)
-	f.risk(m.riskLevelAggregated, m.riskLevelDuring)
+	f.add(FactCountry, m.place.country)
+	f.add(FactClientApp, j.textAt(m.at[signInClientAppUsed]))
+	f.risk(m.riskLevelAggregated, j.textAt(m.at[signInRiskLevelDuringSignIn]))
 	f.address(m.address)
 }
 
 func (j *job) auditFacts(f *Facts, m *audit) {
-	f.Outcome = m.ecsOutcome()
-	f.add(FactUser, m.userPrincipalName, m.userID, m.servicePrincipalName, m.servicePrincipalID)
-	f.add(FactApp, m.appName, m.appID)
+	f.Outcome = outcomeOf(m.outcome)
+	f.add(FactUser, m.by.user.userPrincipalName, m.by.user.id, m.by.app.servicePrincipalName, m.by.app.servicePrincipalID)
+	f.add(FactApp, m.by.app.name, m.by.app.id)
 	f.add(FactActivity, m.activityName)
 	f.add(FactCategory, m.category)
 	for i := range m.targets {
 		t := &m.targets[i]
 		f.add(FactTarget, t.name, t.id, t.userPrincipalName)
 	}
-	f.address(m.address)
+	f.address(m.by.user.address)
 }

@@ -1,10 +1,11 @@
 // Package normalizer turns records of Microsoft Entra ID into events of a schema. It is pure: bytes in, bytes out, no I/O,
 // no clock, no state that outlives a call.
 //
-// One pass over a record's bytes fills one model per family (signIn, audit; core for what has no mapping yet): slices that alias the record, numbers, small
-// enums. A writer per schema appends the event. Absence is decided once, while reading: a model holds a text only if it
+// One pass over a record's bytes fills one model per family (signIn, audit; core for what has no mapping yet): slices that alias
+// the record, numbers, small enums. What only some schemas need stays where it is: the model knows its place, and the writer that
+// wants it reads it from there. A writer per schema appends the event. Absence is decided once, while reading: a model holds a text only if it
 // says something, so writers need no rules for "", null, "hidden" and the like. Maps that are likely to grow (activities,
-// error codes, words) are data files under data/.
+// error codes, words, members) are data files under data/.
 package normalizer
 
 import (
@@ -14,28 +15,34 @@ import (
 	"sync"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/jsonscan"
 )
 
 // Version is the version of the mapping. It stands in every mapped event (logferry.mapping) and in event.Schema; raise it
 // when an existing field gets another meaning or form.
-const Version = 1
+const Version = 2
 
 // errNotObject means that a record is JSON, but not an object.
 var errNotObject = errors.New("not a JSON object")
 
 // Normalizer maps records. It is safe for concurrent use.
 type Normalizer struct {
-	tables *tables
-	jobs   sync.Pool // *job
+	unknown *unknowns
+	jobs    sync.Pool // *job
 }
 
 // New loads the mapping tables that are built in. An error means a broken build.
-func New() (*Normalizer, error) {
+func New() (*Normalizer, error) { return NewWith(Options{}) }
+
+// NewWith is New with options.
+func NewWith(o Options) (*Normalizer, error) {
 	t, err := loadTables()
 	if err != nil {
 		return nil, fmt.Errorf("load mapping tables: %w", err)
 	}
-	return &Normalizer{tables: t, jobs: sync.Pool{New: func() any { return new(job) }}}, nil
+	n := &Normalizer{unknown: &unknowns{tell: o.Unknown, all: map[string]map[string]*uint64{}}}
+	n.jobs.New = func() any { return newJob(t, n.unknown) }
+	return n, nil
 }
 
 // Normalize appends rec, rendered in schema, to dst: one JSON object on one line. An error means that this record alone
@@ -43,7 +50,8 @@ func New() (*Normalizer, error) {
 // absent and are no error.
 func (n *Normalizer) Normalize(dst []byte, rec event.Record, schema event.Schema) ([]byte, error) {
 	j := n.jobs.Get().(*job)
-	out, err := j.render(dst, &rec, schema, n.tables)
+	j.rec = rec // passed on by address: on its own it would be allocated
+	out, err := j.render(dst, &j.rec, schema)
 	j.reset()
 	n.jobs.Put(j)
 	if err != nil {
@@ -55,6 +63,9 @@ func (n *Normalizer) Normalize(dst []byte, rec event.Record, schema event.Schema
 // job is what one call of Normalize needs. Jobs are reused, so that a record costs no allocation.
 type job struct {
 	scanner
+	tables  *tables
+	unknown sightings
+	rec     event.Record
 	out     writer
 	signIn  signIn
 	audit   audit
@@ -63,12 +74,15 @@ type job struct {
 	facts   Facts
 }
 
+func newJob(t *tables, u *unknowns) *job { return &job{tables: t, unknown: sightings{unknowns: u}} }
+
 // mostArena bounds what a job keeps for the next record, in bytes. A job that met a monster gives the memory back.
 const mostArena = 64 << 10
 
 // reset forgets the record: a job in the pool must not keep a batch's memory alive.
 func (j *job) reset() {
 	j.scanner.reset()
+	j.unknown.stream, j.rec = "", event.Record{}
 	j.out = writer{}
 	j.signIn = signIn{}
 	j.audit.reset()
@@ -77,46 +91,78 @@ func (j *job) reset() {
 	j.facts.reset()
 }
 
-func (j *job) render(dst []byte, rec *event.Record, schema event.Schema, t *tables) ([]byte, error) {
-	j.Buf = rec.Raw
-	switch schema.Name {
-	case schemaRaw:
-		if err := j.skipObject(); err != nil {
-			return dst, err
+// render appends the record in the schema's form. What it returns with an error is of no use.
+func (j *job) render(dst []byte, rec *event.Record, schema event.Schema) ([]byte, error) {
+	for i := range schemas {
+		s := &schemas[i]
+		if s.name != schema.Name {
+			continue
 		}
-		return appendLine(dst, rec.Raw), nil
-	case schemaECS:
-		opts, err := parseECSOptions(schema.Options)
+		o, err := parseOptions(schema.Options)
 		if err != nil {
 			return dst, err
 		}
-		return j.renderECS(dst, rec, opts, t)
+		j.begin(rec)
+		j.out.buf = dst
+		err = s.render(j, rec, o)
+		return j.out.buf, err
 	}
 	return dst, unknownSchema(schema.Name)
 }
 
-func (j *job) renderECS(dst []byte, rec *event.Record, opts ecsOptions, t *tables) ([]byte, error) {
+// begin puts the reader in front of the record.
+func (j *job) begin(rec *event.Record) {
+	j.Reader, j.record = jsonscan.Reader{Buf: rec.Raw}, rec.Raw
+	j.unknown.stream, j.unknown.over = rec.Key.Stream, false
+}
+
+// family is what kind of model a record has.
+type family uint8
+
+const (
+	familyOther   family = iota // core
+	familySignIns               // signIn
+	familyAudits                // audit; attributes have the members of audits
+)
+
+// read fills the model of the record's family. An error says that the record is no JSON object.
+func (j *job) read(rec *event.Record) (f family, err error) {
 	switch rec.Key.Family() {
 	case "signins":
-		if err := j.readSignIn(rec.Key.Stream, t); err != nil {
-			return dst, err
-		}
-		j.out.buf = dst
-		j.ecsSignIn(rec, opts)
-	case "audits", "attributes": // attributes have the members of audits
-		if err := j.readAudit(t); err != nil {
-			return dst, err
-		}
-		j.out.buf = dst
-		j.ecsAudit(rec, opts)
+		f, err = familySignIns, j.readSignIn(rec.Key.Stream)
+	case "audits", "attributes":
+		f, err = familyAudits, j.readAudit()
 	default:
-		if err := j.readCore(); err != nil {
-			return dst, err
-		}
-		j.out.buf = dst
-		j.ecsCore(rec, opts)
+		err = j.readCore()
 	}
-	return j.out.buf, nil
+	j.unknown.over = true
+	return f, err
+}
+
+// renderRaw is the writer of schema raw.
+func (j *job) renderRaw(rec *event.Record, _ options) error {
+	if err := j.skipObject(); err != nil {
+		return err
+	}
+	j.out.buf = appendLine(j.out.buf, rec.Raw)
+	return nil
+}
+
+// renderECS is the writer of schema ecs.
+func (j *job) renderECS(rec *event.Record, o options) error {
+	family, err := j.read(rec)
+	if err != nil {
+		return err
+	}
+	switch family {
+	case familySignIns:
+		j.ecsSignIn(rec, o)
+	case familyAudits:
+		j.ecsAudit(rec, o)
+	default:
+		j.ecsCore(rec, o)
+	}
+	return nil
 }
 
 // appendLine appends a JSON text as it came, but on one line: sinks that separate events by line ends rely on it. Within

@@ -309,26 +309,3 @@ func flatten(into map[string]any, prefix string, tree map[string]any) {
 		into[prefix+key] = v
 	}
 }
-
-func BenchmarkNormalize(b *testing.B) {
-	n, ecs := newNormalizer(b)
-	records := testRecords(b)
-	var buf []byte
-	for _, name := range []string{"signins.interactive-success-mfa", "signins.serviceprincipal-success", "audits-role-assignment"} {
-		rec := records[name]
-		b.Run("ecs/"+name, func(b *testing.B) {
-			b.SetBytes(int64(len(rec.Raw)))
-			b.ReportAllocs()
-			for b.Loop() {
-				buf, _ = n.Normalize(buf[:0], rec, ecs)
-			}
-		})
-		b.Run("skip/"+name, func(b *testing.B) {
-			b.SetBytes(int64(len(rec.Raw)))
-			for b.Loop() {
-				r := jsonscan.Reader{Buf: rec.Raw}
-				r.Skip()
-			}
-		})
-	}
-}

@@ -16,12 +16,13 @@ type text []byte
 // scanner reads values of a record. Texts alias the record where they can, else the arena.
 type scanner struct {
 	jsonscan.Reader
+	record  []byte
 	arena   []byte // texts that had to be rewritten; lives as long as the record
 	scratch []byte // short-lived
 }
 
 func (s *scanner) reset() {
-	s.Reader = jsonscan.Reader{}
+	s.Reader, s.record = jsonscan.Reader{}, nil
 	s.arena, s.scratch = recycle(s.arena), recycle(s.scratch)
 }
 
@@ -180,7 +181,7 @@ func (s *scanner) embedded(raw []byte) text {
 	if len(raw) == 0 {
 		return nil
 	}
-	if first := raw[0]; first != '\\' && first != '[' && first != '{' && first != ' ' {
+	if first := raw[0]; first != '\\' && first != '[' && first != '{' && !blank(first) {
 		return s.clean(raw)
 	}
 	s.scratch = append(s.scratch[:0], jsonscan.Unescape(s.scratch, raw)...)

@@ -9,11 +9,21 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 )
 
-// The schemas that there are.
-const (
-	schemaECS = "ecs" // Elastic Common Schema 9.4 with the record under "entra"
-	schemaRaw = "raw" // the record as Microsoft sent it, so that vendors' add-ons parse it
-)
+// schema is one form of events.
+type schema struct {
+	name    string
+	choices []choice
+	// render reads the record that the job stands in front of and appends the event to j.out.buf.
+	render func(j *job, rec *event.Record, o options) error
+}
+
+// schemas are those that there are: a writer in a file of its own, and a row here.
+var schemas = [...]schema{
+	// Elastic Common Schema 9.4 with the record under "entra"
+	{"ecs", []choice{{"interrupted_outcome", []string{"unknown", "failure", "success"}}, rawChoice}, (*job).renderECS},
+	// the record as Microsoft sent it, so that vendors' add-ons parse it
+	{"raw", nil, (*job).renderRaw},
+}
 
 // choice is an option of a schema: the values it takes, the default first.
 type choice struct {
@@ -21,21 +31,30 @@ type choice struct {
 	values []string
 }
 
+var rawChoice = choice{"raw", []string{"keep", "drop"}}
+
+// Schemas names the schemas that there are.
+func Schemas() []string {
+	list := make([]string, 0, len(schemas))
+	for _, s := range schemas {
+		list = append(list, s.name)
+	}
+	return list
+}
+
 func schemaChoices(name string) ([]choice, error) {
-	switch name {
-	case schemaECS:
-		return []choice{
-			{"interrupted_outcome", []string{"unknown", "failure", "success"}},
-			{"raw", []string{"keep", "drop"}},
-		}, nil
-	case schemaRaw:
-		return nil, nil
+	for _, s := range schemas {
+		if s.name == name {
+			return s.choices, nil
+		}
 	}
 	return nil, unknownSchema(name)
 }
 
 func unknownSchema(name string) error {
-	return fmt.Errorf("unknown schema %q: there are %s and %s", name, schemaECS, schemaRaw)
+	names := Schemas()
+	last := len(names) - 1
+	return fmt.Errorf("unknown schema %q: there are %s and %s", name, strings.Join(names[:last], ", "), names[last])
 }
 
 // Schema checks a schema's name and options and gives its canonical form. Options of ecs:
@@ -78,27 +97,27 @@ func unknownOption(name, key string, choices []choice) error {
 	return fmt.Errorf("schema %s: unknown option %q: there are %s", name, key, strings.Join(keys, ", "))
 }
 
-// ecsOptions is the parsed form of the options of schema ecs.
-type ecsOptions struct {
+// options is the parsed form of schemas' options. Each schema looks at its own; what has not been chosen is at its default.
+type options struct {
 	dropRaw     bool
 	interrupted string // event.outcome of an interrupted sign-in
 }
 
-// parseECSOptions reads the canonical form that Schema gives. It runs once per record and does not allocate.
-func parseECSOptions(s string) (ecsOptions, error) {
-	opts := ecsOptions{interrupted: "unknown"}
+// parseOptions reads the canonical form that Schema gives. It runs once per record and does not allocate.
+func parseOptions(s string) (options, error) {
+	o := options{interrupted: "unknown"}
 	if s == "" {
-		return opts, nil
+		return o, nil
 	}
 	for option := range strings.SplitSeq(s, ",") {
-		switch key, value, _ := strings.Cut(option, "="); {
-		case key == "raw":
-			opts.dropRaw = value == "drop"
-		case key == "interrupted_outcome":
-			opts.interrupted = value
+		switch key, value, _ := strings.Cut(option, "="); key {
+		case "raw":
+			o.dropRaw = value == "drop"
+		case "interrupted_outcome":
+			o.interrupted = value
 		default:
-			return opts, fmt.Errorf("unknown option %q in schema options %q: use Normalizer.Schema to make them", key, s)
+			return o, fmt.Errorf("unknown option %q in schema options %q: use Normalizer.Schema to make them", key, s)
 		}
 	}
-	return opts, nil
+	return o, nil
 }

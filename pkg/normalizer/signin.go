@@ -1,6 +1,6 @@
 package normalizer
 
-// signInKind is how somebody signed in: the stream, or what the record says itself.
+// signInKind is how somebody signed in: the stream, or what the record says itself. The words are those of signInEventTypes.
 type signInKind uint8
 
 const (
@@ -11,59 +11,99 @@ const (
 	kindManagedIdentity
 )
 
-// signIn is the model of a Graph signIn (beta or v1.0, which is a subset), independent of any schema.
-// https://learn.microsoft.com/graph/api/resources/signin
+var kindWords = [...]string{"", "interactiveUser", "nonInteractiveUser", "servicePrincipal", "managedIdentity"}
+
+// signIn is the model of a Graph signIn (beta or v1.0, which is a subset) or of Azure AD Graph's signinEvents, independent of any
+// schema. https://learn.microsoft.com/graph/api/resources/signin
+//
+// What only some schemas need is not read: at has where each member stands, and raw, textAt, boolAt and enter read it.
 type signIn struct {
+	at     [signInMembers]span
+	legacy bool // there are members of Azure AD Graph
+
 	id, created text
 	kind        signInKind
 
-	userPrincipalName, userID, userDisplayName   text
-	servicePrincipalID, servicePrincipalName     text
-	homeTenantID, resourceTenantID               text
-	appID, appName, resourceID, resourceName     text
-	correlationID, originalRequestID             text
-	authenticationRequirement, userAgent         text
-	browser, operatingSystem, deviceID, hostname text
-	osType                                       string // ECS word, "" if not known
+	userPrincipalName, userID, userDisplayName text
+	servicePrincipalID, servicePrincipalName   text
+	homeTenantID, resourceTenantID             text
+	appID, appName, resourceID, resourceName   text
+	correlationID, originalRequestID           text
+	authenticationRequirement, userAgent       text
+	riskLevelAggregated                        text
 
 	address                             address // the client's
 	viaResource, viaGlobalSecure        address // as others saw the client
 	autonomousSystem, processingTime    int64
 	hasAutonomousSystem, hasProcessTime bool
 
-	city, state, country text
-	latitude, longitude  []byte // number texts; both or none, never 0/0, in range
-	networkName          text   // the first named location
+	status       status
+	device       device
+	place        place
+	networkName  text   // the first named location
+	failedPolicy policy // the first Conditional Access policy that was not met
 
+	result                result
+	passwordStep          bool // a password among authenticationDetails was right
+	passwordAccepted, mfa tristate
+}
+
+// status is the member of that name.
+type status struct {
 	errorCode                        int64
 	hasErrorCode                     bool
 	failureReason, additionalDetails text
-	result                           result
-	passwordStep                     bool // a password among authenticationDetails was right
-	passwordAccepted, mfa            tristate
+}
 
-	failedPolicyID, failedPolicyName text // the first Conditional Access policy that was not met
-	riskLevelAggregated              text
-	riskLevelDuring, clientApp       text // of no event, for Facts
+// device is deviceDetail.
+type device struct {
+	id, name, operatingSystem, browser, trustType text
+	compliant, managed                            tristate
+	system                                        *system // what the operating system is; nil if no word fits
+}
+
+// place is location. The coordinates are number texts: both or none, never 0/0, in range.
+type place struct {
+	city, state, country text
+	latitude, longitude  []byte
 }
 
 // readSignIn fills j.signIn from the record.
-func (j *job) readSignIn(stream string, t *tables) error {
+func (j *job) readSignIn(stream string) error {
 	m := &j.signIn
 	m.kind = kindOfStream(stream)
+	o := &j.tables.objects.signIn
 	if j.Object() {
 		for {
-			key, ok := j.Member()
+			key, ok := j.member()
 			if !ok {
 				break
 			}
-			j.signInMember(m, key)
+			i := o.names.find(key)
+			if i == nowhere {
+				j.unknown.member("", key)
+				j.Skip()
+				continue
+			}
+			start := j.Pos
+			j.signInMember(m, i)
+			at := span{uint32(start), uint32(j.Pos)}
+			if i < signInMembers {
+				m.at[i] = at
+				m.legacy = m.legacy || i >= signInLegacySigninDateTime
+			}
+			if v := o.words[i]; v != nil && j.Err() == nil {
+				j.checkWords(v, "", o.names.list[i], at)
+			}
 		}
 	}
 	if err := j.finish(); err != nil {
 		return err
 	}
-	j.concludeSignIn(m, t)
+	if m.legacy {
+		j.readLegacySignIn(m)
+	}
+	j.concludeSignIn(m)
 	return nil
 }
 
@@ -81,154 +121,161 @@ func kindOfStream(stream string) signInKind {
 	return kindUnknown
 }
 
-// textField gives the place of a member that is a plain text; nil for other members.
-func (m *signIn) textField(key []byte) *text {
-	switch string(key) {
-	case "id":
+// textOf gives the place of a member that is a plain text; nil for other members.
+func (m *signIn) textOf(i int) *text {
+	switch i {
+	case signInID:
 		return &m.id
-	case "createdDateTime", "signinDateTime": // the latter is Azure AD Graph's, whose other names of its own are not read
+	case signInCreatedDateTime:
 		return &m.created
-	case "userPrincipalName":
+	case signInUserPrincipalName:
 		return &m.userPrincipalName
-	case "userId":
+	case signInUserID:
 		return &m.userID
-	case "userDisplayName":
+	case signInUserDisplayName:
 		return &m.userDisplayName
-	case "servicePrincipalId":
+	case signInServicePrincipalID:
 		return &m.servicePrincipalID
-	case "servicePrincipalName":
+	case signInServicePrincipalName:
 		return &m.servicePrincipalName
-	case "homeTenantId":
+	case signInHomeTenantID:
 		return &m.homeTenantID
-	case "resourceTenantId":
+	case signInResourceTenantID:
 		return &m.resourceTenantID
-	case "appId":
+	case signInAppID:
 		return &m.appID
-	case "appDisplayName":
+	case signInAppDisplayName:
 		return &m.appName
-	case "resourceId":
+	case signInResourceID:
 		return &m.resourceID
-	case "resourceDisplayName":
+	case signInResourceDisplayName:
 		return &m.resourceName
-	case "correlationId":
+	case signInCorrelationID:
 		return &m.correlationID
-	case "originalRequestId":
+	case signInOriginalRequestID:
 		return &m.originalRequestID
-	case "authenticationRequirement":
+	case signInAuthenticationRequirement:
 		return &m.authenticationRequirement
-	case "userAgent":
+	case signInUserAgent:
 		return &m.userAgent
-	case "riskLevelAggregated":
+	case signInRiskLevelAggregated:
 		return &m.riskLevelAggregated
-	case "riskLevelDuringSignIn":
-		return &m.riskLevelDuring
-	case "clientAppUsed":
-		return &m.clientApp
 	}
 	return nil
 }
 
-func (j *job) signInMember(m *signIn, key []byte) {
-	if field := m.textField(key); field != nil {
-		*field = j.text()
+// signInMember consumes the value of the member with the index i.
+func (j *job) signInMember(m *signIn, i int) {
+	if into := m.textOf(i); into != nil {
+		*into = j.text()
 		return
 	}
-	switch string(key) {
-	case "ipAddress":
+	switch i {
+	case signInIPAddress:
 		m.address = parseAddress(j.text())
-	case "ipAddressFromResourceProvider":
+	case signInIPAddressFromResourceProvider:
 		m.viaResource = parseAddress(j.text())
-	case "globalSecureAccessIpAddress":
+	case signInGlobalSecureAccessIPAddress:
 		m.viaGlobalSecure = parseAddress(j.text())
-	case "autonomousSystemNumber":
+	case signInAutonomousSystemNumber:
 		m.autonomousSystem, m.hasAutonomousSystem = j.integer()
-	case "processingTimeInMilliseconds":
+	case signInProcessingTimeInMilliseconds:
 		m.processingTime, m.hasProcessTime = j.integer()
-	case "status":
-		j.signInStatus(m)
-	case "deviceDetail":
-		j.signInDevice(m)
-	case "location":
-		j.signInLocation(m)
-	case "networkLocationDetails":
-		j.signInNetwork(m)
-	case "appliedConditionalAccessPolicies":
-		j.signInPolicies(m)
-	case "signInEventTypes":
-		j.signInEventTypes(m)
-	case "authenticationDetails":
-		j.signInSteps(m)
+	case signInStatus:
+		m.status = j.readStatus()
+	case signInDeviceDetail:
+		m.device = j.readDevice()
+	case signInLocation:
+		m.place = j.readPlace()
+	case signInNetworkLocationDetails:
+		m.networkName = j.readNetworks()
+	case signInAppliedConditionalAccessPolicies:
+		m.failedPolicy = j.readPolicies()
+	case signInSignInEventTypes:
+		j.readKinds(m)
+	case signInAuthenticationDetails:
+		m.passwordStep = j.readSteps()
 	default:
 		j.Skip()
 	}
 }
 
-func (j *job) signInStatus(m *signIn) {
+func (j *job) readStatus() (s status) {
 	if !j.object() {
-		return
+		return s
 	}
 	for {
-		key, ok := j.Member()
+		key, ok := j.member()
 		if !ok {
-			return
+			return s
 		}
 		switch string(key) {
 		case "errorCode":
-			m.errorCode, m.hasErrorCode = j.integer()
+			s.errorCode, s.hasErrorCode = j.integer()
 		case "failureReason":
-			m.failureReason = j.text()
+			s.failureReason = j.text()
 		case "additionalDetails":
-			m.additionalDetails = j.text()
+			s.additionalDetails = j.text()
 		default:
-			j.Skip()
+			j.passOver(&j.tables.objects.status, key)
 		}
 	}
 }
 
-func (j *job) signInDevice(m *signIn) {
+func (j *job) readDevice() (d device) {
 	if !j.object() {
-		return
+		return d
 	}
 	for {
-		key, ok := j.Member()
+		key, ok := j.member()
 		if !ok {
-			return
+			return d
 		}
 		switch string(key) {
 		case "deviceId":
-			m.deviceID = j.text()
+			d.id = j.text()
 		case "displayName":
-			m.hostname = j.text()
+			d.name = j.text()
 		case "operatingSystem":
-			m.operatingSystem = j.text()
+			d.operatingSystem = j.text()
 		case "browser":
-			m.browser = j.text()
+			d.browser = j.text()
+		case "isCompliant":
+			d.compliant = truth(j.Value())
+		case "isManaged":
+			d.managed = truth(j.Value())
+		case "trustType":
+			d.trustType = j.text()
 		default:
-			j.Skip()
+			j.passOver(&j.tables.objects.device, key)
 		}
 	}
 }
 
-func (j *job) signInLocation(m *signIn) {
+func (j *job) readPlace() (p place) {
 	if !j.object() {
-		return
+		return p
 	}
+	var legacyCountry text
 	for {
-		key, ok := j.Member()
+		key, ok := j.member()
 		if !ok {
-			return
+			p.country = first(p.country, legacyCountry)
+			return p
 		}
 		switch string(key) {
 		case "city":
-			m.city = j.text()
+			p.city = j.text()
 		case "state":
-			m.state = j.text()
+			p.state = j.text()
 		case "countryOrRegion":
-			m.country = j.text()
+			p.country = j.text()
+		case "country":
+			legacyCountry = j.text()
 		case "geoCoordinates":
-			m.latitude, m.longitude = j.coordinates()
+			p.latitude, p.longitude = j.coordinates()
 		default:
-			j.Skip()
+			j.passOver(&j.tables.objects.location, key)
 		}
 	}
 }
@@ -240,7 +287,7 @@ func (j *job) coordinates() (latitude, longitude []byte) {
 		return nil, nil
 	}
 	for {
-		key, ok := j.Member()
+		key, ok := j.member()
 		if !ok {
 			break
 		}
@@ -250,7 +297,7 @@ func (j *job) coordinates() (latitude, longitude []byte) {
 		case "longitude":
 			longitude = j.number()
 		default:
-			j.Skip()
+			j.passOver(&j.tables.objects.coordinates, key)
 		}
 	}
 	latOK, latZero := coordinate(latitude, 90)
@@ -259,116 +306,4 @@ func (j *job) coordinates() (latitude, longitude []byte) {
 		return nil, nil
 	}
 	return latitude, longitude
-}
-
-// signInNetwork takes the first name of networkLocationDetails[].networkNames[].
-func (j *job) signInNetwork(m *signIn) {
-	m.networkName = nil
-	if !j.array() {
-		return
-	}
-	for j.Element() {
-		if !j.object() {
-			continue
-		}
-		for {
-			key, ok := j.Member()
-			if !ok {
-				break
-			}
-			if string(key) != "networkNames" {
-				j.Skip()
-			} else if name := j.firstText(); m.networkName == nil {
-				m.networkName = name
-			}
-		}
-	}
-}
-
-// signInPolicies takes the first Conditional Access policy that was not met.
-func (j *job) signInPolicies(m *signIn) {
-	m.failedPolicyID, m.failedPolicyName = nil, nil
-	if !j.array() {
-		return
-	}
-	for found := false; j.Element(); {
-		if found {
-			j.Skip()
-			continue
-		}
-		if !j.object() {
-			continue
-		}
-		var id, name, outcome []byte
-		for {
-			key, ok := j.Member()
-			if !ok {
-				break
-			}
-			switch string(key) {
-			case "id":
-				id = j.Text()
-			case "displayName":
-				name = j.Text()
-			case "result":
-				outcome = j.Text()
-			default:
-				j.Skip()
-			}
-		}
-		if found = string(outcome) == "failure"; found {
-			m.failedPolicyID, m.failedPolicyName = j.clean(id), j.clean(name)
-		}
-	}
-}
-
-// signInSteps finds out whether one of the steps in authenticationDetails was a password that was right.
-func (j *job) signInSteps(m *signIn) {
-	m.passwordStep = false
-	if !j.array() {
-		return
-	}
-	for j.Element() {
-		if m.passwordStep {
-			j.Skip()
-			continue
-		}
-		if !j.object() {
-			continue
-		}
-		password, succeeded := false, false
-		for {
-			key, ok := j.Member()
-			if !ok {
-				break
-			}
-			switch string(key) {
-			case "authenticationMethod":
-				password = string(j.Text()) == "Password"
-			case "succeeded":
-				succeeded = string(j.Value()) == "true"
-			default:
-				j.Skip()
-			}
-		}
-		m.passwordStep = password && succeeded
-	}
-}
-
-func (j *job) signInEventTypes(m *signIn) {
-	if !j.array() {
-		return
-	}
-	for j.Element() {
-		switch string(j.Text()) {
-		case "interactiveUser":
-			m.kind = kindInteractive
-		case "nonInteractiveUser":
-			m.kind = kindNonInteractive
-		case "servicePrincipal":
-			m.kind = kindServicePrincipal
-		case "managedIdentity":
-			m.kind = kindManagedIdentity
-		}
-	}
 }

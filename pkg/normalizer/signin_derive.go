@@ -3,21 +3,26 @@ package normalizer
 import "bytes"
 
 // concludeSignIn derives what the record says only between the lines.
-func (j *job) concludeSignIn(m *signIn, t *tables) {
-	if m.hasErrorCode {
-		c := t.code(m.errorCode)
+func (j *job) concludeSignIn(m *signIn) {
+	if m.status.hasErrorCode {
+		c := j.tables.code(m.status.errorCode)
 		m.result, m.passwordAccepted = c.result, c.passwordAccepted
+	} else if w := j.legacyStatus(m); w != nil {
+		m.result = resultFailure
+		if w.ecs == "success" {
+			m.result = resultSuccess
+		}
 	}
 	// A step that failed decides nothing: the service marks steps so even in sign-ins that went through.
 	if m.passwordAccepted == unknown && m.passwordStep {
 		m.passwordAccepted = yes
 	}
 	if m.result == resultSuccess {
-		m.failureReason = nil // "Other.": there was no failure
+		m.status.failureReason = nil // "Other.": there was no failure
 		m.mfa = m.multiFactor()
 	}
-	if m.operatingSystem != nil {
-		m.osType = t.osType(j.squeeze(m.operatingSystem))
+	if m.device.operatingSystem != nil {
+		m.device.system = j.tables.system(j.squeeze(m.device.operatingSystem))
 	}
 }
 
@@ -31,7 +36,7 @@ var (
 func (m *signIn) multiFactor() tristate {
 	switch {
 	case string(m.authenticationRequirement) == "multiFactorAuthentication",
-		bytes.HasPrefix(m.additionalDetails, mfaCompleted), bytes.HasPrefix(m.additionalDetails, mfaSatisfied):
+		bytes.HasPrefix(m.status.additionalDetails, mfaCompleted), bytes.HasPrefix(m.status.additionalDetails, mfaSatisfied):
 		return yes
 	case string(m.authenticationRequirement) == "singleFactorAuthentication":
 		return no

@@ -19,7 +19,16 @@ type tables struct {
 	patterns   []pattern            // for names that are not in activities; the first that fits wins
 	operations map[string]*activity // fallback by operationType, lower case
 	other      *activity            // fallback of the fallback
-	systems    []systemWord
+	systems    []system
+	ocsf19     bool // the classes of OCSF 1.9 instead of those that it has replaced
+	objects    objects
+	words      map[string]*vocabulary
+
+	// words by what they are of
+	riskLevels, riskStates, conditionalAccess, policyResults, protocols, methods, incomingTokens *vocabulary
+	auditResults, loginStatuses, targetTypes, networkTypes, tokenIssuers, userTypes              *vocabulary
+	signInResults                                                                                [len(resultWords)]*word
+	signInKinds                                                                                  [len(kindWords)]*word // nil for kindUnknown
 }
 
 // result is what became of a sign-in. An interrupt is neither: the service asks the user for something more (MFA, consent,
@@ -52,11 +61,24 @@ type errorCode struct {
 
 // activity is what a directory audit's activity is in the schemas' terms.
 type activity struct {
-	configuration bool     // ECS event.category: configuration instead of iam
-	types         []string // ECS event.type; "principal" stands for user or group, whichever the target is
-	ocsfClass     int      // OCSF 1.8 class_uid
-	ocsfActivity  int      // OCSF 1.8 activity_id
-	cimAction     string   // Splunk CIM Change: action
+	configuration     bool      // ECS event.category: configuration instead of iam
+	types             []string  // ECS event.type; "principal" stands for user or group, whichever the target is
+	ocsf18, ocsf19    ocsfClass // the same where 1.9 has not replaced the class
+	ocsfEntity        int       // OCSF entity.type_id; absent: by the target
+	cimAction         string    // Splunk CIM Change: action
+	cimChangeType     string    // change_type; "": none
+	cimObjectCategory string    // object_category; "": by the target
+}
+
+// ocsfClass is what OCSF calls an activity.
+type ocsfClass struct{ class, activity int }
+
+// ocsf gives an activity's class in the version of OCSF that data/ocsf.csv switches on.
+func (t *tables) ocsf(a *activity) ocsfClass {
+	if t.ocsf19 {
+		return a.ocsf19
+	}
+	return a.ocsf18
 }
 
 // pattern is an activity's name with a star at its end (a prefix) or at both ends (a part).
@@ -66,22 +88,27 @@ type pattern struct {
 	activity *activity
 }
 
-// systemWord tells an operating system by a word in its name; osType is ECS user_agent.os.type.
-type systemWord struct {
+// system tells an operating system by a word in its name; osType is ECS user_agent.os.type, ocsf is OCSF os.type_id.
+type system struct {
 	word, osType string
+	ocsf         int
 }
 
 func loadTables() (*tables, error) {
-	t := &tables{codes: map[int64]errorCode{}, activities: map[string]*activity{}, operations: map[string]*activity{}}
+	t := &tables{codes: map[int64]errorCode{}, activities: map[string]*activity{}, operations: map[string]*activity{}, words: map[string]*vocabulary{}}
+	t.beginMembers()
 	for _, f := range []struct {
 		name    string
 		columns int
 		add     func(row []string) error
 	}{
 		{"codes", 4, t.addCode},
-		{"activities", 6, t.addActivity},
-		{"operations", 6, t.addOperation},
-		{"systems", 2, t.addSystem},
+		{"activities", 11, t.addActivity},
+		{"operations", 11, t.addOperation},
+		{"systems", 3, t.addSystem},
+		{"ocsf", 2, t.addOCSF},
+		{"words", 7, t.addWord},
+		{"members", 3, t.addMember},
 	} {
 		if err := loadTable(f.name, f.columns, f.add); err != nil {
 			return nil, err
@@ -89,6 +116,12 @@ func loadTables() (*tables, error) {
 	}
 	if t.other = t.operations["*"]; t.other == nil {
 		return nil, fmt.Errorf("operations: no row *, which is for operations without one")
+	}
+	if err := t.endMembers(); err != nil {
+		return nil, err
+	}
+	if err := t.endWords(); err != nil {
+		return nil, err
 	}
 	return t, nil
 }
@@ -178,13 +211,27 @@ func (t *tables) addOperation(row []string) error {
 }
 
 func (t *tables) addSystem(row []string) error {
-	t.systems = append(t.systems, systemWord{row[0], row[1]})
+	id, err := strconv.Atoi(row[2])
+	if err != nil {
+		return fmt.Errorf("OCSF type: %w", err)
+	}
+	t.systems = append(t.systems, system{row[0], row[1], id})
 	return nil
 }
 
-// parseActivity reads name, category, types, ocsf_class, ocsf_activity, cim_action.
+// addOCSF reads setting, value.
+func (t *tables) addOCSF(row []string) error {
+	if row[0] != "version" || row[1] != "1.8.0" && row[1] != "1.9.0" {
+		return fmt.Errorf("%q: want version, 1.8.0 or 1.9.0", row)
+	}
+	t.ocsf19 = row[1] == "1.9.0"
+	return nil
+}
+
+// parseActivity reads name, category, types, ocsf_class, ocsf_activity, ocsf_entity, ocsf19_class, ocsf19_activity, cim_action,
+// cim_change_type, cim_object_category.
 func parseActivity(row []string) (*activity, error) {
-	a := &activity{types: strings.Fields(row[2]), cimAction: row[5]}
+	a := &activity{types: strings.Fields(row[2]), ocsfEntity: absent, cimAction: row[8], cimChangeType: row[9], cimObjectCategory: row[10]}
 	switch row[1] {
 	case "iam":
 	case "configuration":
@@ -195,12 +242,22 @@ func parseActivity(row []string) (*activity, error) {
 	if len(a.types) == 0 {
 		return nil, fmt.Errorf("no type")
 	}
-	var err error
-	if a.ocsfClass, err = strconv.Atoi(row[3]); err != nil {
-		return nil, fmt.Errorf("OCSF class: %w", err)
+	for _, n := range []struct {
+		column string
+		text   string
+		into   *int
+	}{{"class", row[3], &a.ocsf18.class}, {"activity", row[4], &a.ocsf18.activity}, {"1.9 class", row[6], &a.ocsf19.class}, {"1.9 activity", row[7], &a.ocsf19.activity}, {"entity", row[5], &a.ocsfEntity}} {
+		if n.text == "" && n.into != &a.ocsf18.class && n.into != &a.ocsf18.activity {
+			continue
+		}
+		v, err := strconv.Atoi(n.text)
+		if err != nil {
+			return nil, fmt.Errorf("OCSF %s: %w", n.column, err)
+		}
+		*n.into = v
 	}
-	if a.ocsfActivity, err = strconv.Atoi(row[4]); err != nil {
-		return nil, fmt.Errorf("OCSF activity: %w", err)
+	if a.ocsf19 == (ocsfClass{}) {
+		a.ocsf19 = a.ocsf18
 	}
 	return a, nil
 }
@@ -218,7 +275,7 @@ func (t *tables) code(v int64) errorCode {
 func fold(dst, name []byte) []byte {
 	for len(name) > 0 {
 		switch c := name[0]; {
-		case bytes.HasPrefix(name, enDash), bytes.HasPrefix(name, emDash):
+		case c == enDash[0] && (bytes.HasPrefix(name, enDash) || bytes.HasPrefix(name, emDash)):
 			dst = append(dst, '-')
 			name = name[len(enDash):]
 		case c >= 'A' && c <= 'Z':
@@ -256,12 +313,12 @@ func (t *tables) operation(folded []byte) *activity {
 	return t.other
 }
 
-// osType finds the ECS type of an operating system by its name in lower case without blanks; "" if no word fits.
-func (t *tables) osType(name []byte) string {
-	for _, s := range t.systems {
-		if strings.Contains(view(name), s.word) {
-			return s.osType
+// system finds an operating system by its name in lower case without blanks; nil if no word fits.
+func (t *tables) system(name []byte) *system {
+	for i := range t.systems {
+		if s := &t.systems[i]; strings.Contains(view(name), s.word) {
+			return s
 		}
 	}
-	return ""
+	return nil
 }

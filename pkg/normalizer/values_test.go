@@ -279,9 +279,9 @@ func eventValue(t *testing.T, n *Normalizer, rec event.Record, schema event.Sche
 func TestMonsterIsForgotten(t *testing.T) {
 	n, ecs := newNormalizer(t)
 	raw := `{"activityDisplayName":"` + strings.Repeat(`\u0041`, mostArena) + `","targetResources":[` + strings.Repeat(`{},`, mostTargets) + `{}]}`
-	j := new(job)
+	j := n.jobs.New().(*job)
 	rec := newRecord("audits", []byte(raw))
-	if _, err := j.render(nil, &rec, ecs, n.tables); err != nil {
+	if _, err := j.render(nil, &rec, ecs); err != nil {
 		t.Fatal(err)
 	}
 	j.reset()

@@ -62,6 +62,7 @@ func metricsOf(st pipeline.Status) *Metrics {
 	m.Request("contoso", "audits", 200, 1, time.Second)
 	m.Truncated("splunk", 1)
 	m.Duplicates("splunk", 1)
+	m.Unknown(func(yield func(stream, member string, count uint64)) { yield("audits", "brandNew", 2) })
 	_ = m.Sink("splunk", refusing{}).Send(context.Background(), []event.Event{{}})
 	return m
 }
@@ -69,6 +70,7 @@ func metricsOf(st pipeline.Status) *Metrics {
 func TestMetricsShowTimeLineAndBudget(t *testing.T) {
 	_, body := get(t, metricsOf(full()).AdminHandler(full), "/metrics")
 	for _, want := range []string{
+		`logferry_normalizer_unknown_total{member="brandNew",stream="audits"} 2`,
 		`logferry_stream_lateness_seconds_bucket{stream="contoso/audits",le="60"} 5`,
 		`logferry_stream_lateness_seconds_bucket{stream="contoso/audits",le="180"} 5`,
 		`logferry_stream_lateness_seconds_bucket{stream="contoso/audits",le="300"} 7`,

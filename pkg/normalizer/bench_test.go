@@ -1,0 +1,105 @@
+package normalizer
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/jsonscan"
+)
+
+// benchPage is the page that all benchmarks go over: the test records of the family that are whole, once each.
+func benchPage(tb testing.TB, family string) (page []event.Record, size int64) {
+	tb.Helper()
+	records := testRecords(tb)
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		rec := records[name]
+		if rec.Key.Family() == family && len(rec.Raw) > 1000 && !strings.HasSuffix(name, "wrong-types") {
+			page = append(page, rec)
+			size += int64(len(rec.Raw))
+		}
+	}
+	return page, size
+}
+
+func scanPage(page []event.Record) {
+	for i := range page {
+		r := jsonscan.Reader{Buf: page[i].Raw}
+		r.Skip()
+	}
+}
+
+// render gives a function that renders the page into a buffer that is used again.
+func renderPage(tb testing.TB, page []event.Record, name string, options map[string]string) func() {
+	tb.Helper()
+	n, _ := newNormalizer(tb)
+	schema, err := n.Schema(name, options)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	buf := make([]byte, 0, 64<<10)
+	return func() {
+		for i := range page {
+			buf, _ = n.Normalize(buf[:0], page[i], schema)
+		}
+	}
+}
+
+// BenchmarkScan passes over a page without looking: what any reader of it costs at least.
+func BenchmarkScan(b *testing.B) {
+	page, size := benchPage(b, "signins")
+	b.SetBytes(size)
+	for b.Loop() {
+		scanPage(page)
+	}
+}
+
+// BenchmarkSchema renders pages, and scans them in the same breath: ratio is how many times a scan's time a rendering takes.
+func BenchmarkSchema(b *testing.B) {
+	for _, family := range []string{"signins", "audits"} {
+		page, size := benchPage(b, family)
+		for _, name := range Schemas() {
+			b.Run(name+"/"+family, func(b *testing.B) {
+				render := renderPage(b, page, name, nil)
+				b.SetBytes(size)
+				b.ReportAllocs()
+				var rendering, scanning time.Duration
+				for b.Loop() {
+					begun := time.Now()
+					render()
+					between := time.Now()
+					scanPage(page)
+					rendering += between.Sub(begun)
+					scanning += time.Since(between)
+				}
+				b.ReportMetric(float64(rendering)/float64(scanning), "ratio")
+				b.ReportMetric(float64(rendering.Nanoseconds())/float64(b.N*len(page)), "ns/record")
+			})
+		}
+	}
+}
+
+// mostRatio is how many times a bare scan's time a sign-in's way to ECS may take, the record kept.
+const mostRatio = 3
+
+// TestECSIsCheap takes the shortest of many runs of each: a busy machine makes both longer, not shorter.
+func TestECSIsCheap(t *testing.T) {
+	page, _ := benchPage(t, "signins")
+	render := renderPage(t, page, "ecs", nil)
+	rendering, scanning := time.Hour, time.Hour
+	for range 500 {
+		begun := time.Now()
+		render()
+		between := time.Now()
+		scanPage(page)
+		rendering, scanning = min(rendering, between.Sub(begun)), min(scanning, time.Since(between))
+	}
+	ratio := float64(rendering) / float64(scanning)
+	t.Logf("%d records: scan %v, ECS %v, ratio %.2f", len(page), scanning, rendering, ratio)
+	if ratio > mostRatio {
+		t.Errorf("ratio %.2f, want at most %d", ratio, mostRatio)
+	}
+}

@@ -1,0 +1,153 @@
+package normalizer
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/logferry/logferry/pkg/event"
+)
+
+// fieldNotes say of schemas' fields what no tracing finds out, because it comes from outside of the record. They are for families in
+// which no member leads to the field.
+var fieldNotes = map[string]map[string]string{
+	"ecs": {
+		"cloud.account.id": "the tenant's id", "logferry.tenant": "the tenant's id", "logferry.stream": "the stream's name", "logferry.event_id": "of tenant, stream, id and content",
+		"logferry.mapping": "the mapping's version", "event.created": "when the page was read", "event.id": "the record's id", "@timestamp": "the record's time",
+	},
+}
+
+// fieldWords are the fields with few values of our own, which the tables list.
+var fieldWords = map[string][]string{
+	"ecs": {"event.category", "event.type", "event.outcome", "logferry.signin.result", "logferry.signin.password_accepted", "logferry.signin.mfa", "user.risk.static_level", "user_agent.os.type"},
+}
+
+// fieldUse is what is known of a field: which members it comes from, and which values it takes.
+type fieldUse struct {
+	from, values     map[string]bool
+	different, lower bool // from the member's own text; from that in lower case
+}
+
+// fieldTables renders docs/fields-SCHEMA.md: for each family the fields, the members that they come from and their values. It is made
+// by tracing the test records and every word of the API's enumerations through the mapping itself.
+func fieldTables(t *testing.T, name string) string {
+	t.Helper()
+	n, _ := newNormalizer(t)
+	schema, err := n.Schema(name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := slices.Collect(maps.Values(testRecords(t)))
+	for _, row := range readTestTable(t, "testdata/enums.csv", 3) {
+		records = append(records, newRecord(row[0], []byte(recordWith(row[1], row[2]))))
+	}
+	families := map[string]map[string]*fieldUse{}
+	for _, rec := range records {
+		of := rec.Key.Family()
+		if families[of] == nil {
+			families[of] = map[string]*fieldUse{}
+		}
+		traceFields(t, n, rec, schema, families[of])
+	}
+	var doc strings.Builder
+	fmt.Fprintf(&doc, "# Fields of schema `%s`\n\nMade by `go test ./pkg/normalizer -run TestFieldTables -update` from the mapping itself: a member is in a row if the field changes when the\nmember is taken away. What no member changes is the same in every event, or comes from outside of the record.\n", name)
+	for _, family := range slices.Sorted(maps.Keys(families)) {
+		fmt.Fprintf(&doc, "\n## %s\n\n| field | from | values |\n|---|---|---|\n", family)
+		for _, field := range slices.Sorted(maps.Keys(families[family])) {
+			u := families[family][field]
+			fmt.Fprintf(&doc, "| `%s` | %s | %s |\n", field, codes(u.from), u.say(fieldNotes[name][field], slices.Contains(fieldWords[name], field)))
+		}
+	}
+	return doc.String()
+}
+
+func codes(set map[string]bool) string {
+	var list []string
+	for _, s := range slices.Sorted(maps.Keys(set)) {
+		list = append(list, "`"+s+"`")
+	}
+	return strings.Join(list, ", ")
+}
+
+func (u *fieldUse) say(note string, words bool) string {
+	switch {
+	case len(u.from) == 0 && note != "":
+		return note
+	case len(u.from) == 0, words:
+		return codes(u.values)
+	case !u.different:
+		return "as sent"
+	case !u.lower:
+		return "in lower case"
+	}
+	return "derived"
+}
+
+// traceFields adds what one record shows.
+func traceFields(t *testing.T, n *Normalizer, rec event.Record, schema event.Schema, into map[string]*fieldUse) {
+	t.Helper()
+	traced, err := n.Trace(rec, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := n.Schema(schema.Name, map[string]string{"raw": "drop"}); err == nil {
+		schema = s
+	}
+	whole, err := n.fields(rec, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := map[string][]string{} // the values of the members that a field comes from
+	for _, m := range traced {
+		for _, field := range m.Fields {
+			if into[field] == nil {
+				into[field] = &fieldUse{from: map[string]bool{}, values: map[string]bool{}}
+			}
+			into[field].from[withoutIndex.ReplaceAllString(m.Member, "[]")] = true
+			sources[field] = append(sources[field], `"`+strings.TrimSpace(strings.Trim(m.Value, `"`))+`"`)
+		}
+	}
+	for field, value := range whole {
+		if into[field] == nil {
+			into[field] = &fieldUse{from: map[string]bool{}, values: map[string]bool{}}
+		}
+		u := into[field]
+		for _, v := range strings.Split(strings.Trim(value, `"`), `" "`) { // the elements of a list
+			u.values[v] = true
+		}
+		value = `"` + strings.Trim(value, `"`) + `"`
+		if of := sources[field]; len(of) > 0 {
+			u.different = u.different || !slices.Contains(of, value)
+			u.lower = u.lower || !slices.ContainsFunc(of, func(s string) bool { return strings.ToLower(s) == value })
+		}
+	}
+}
+
+// TestFieldTables: the field tables in docs are those of the mapping.
+func TestFieldTables(t *testing.T) {
+	for _, name := range Schemas() {
+		if name == "raw" {
+			continue // it has the record's
+		}
+		file := filepath.Join("..", "..", "docs", "fields-"+name+".md")
+		got := fieldTables(t, name)
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s is not what the mapping does; run this test with -update (-want +got):\n%s", file, diff)
+		}
+	}
+}
