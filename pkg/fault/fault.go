@@ -35,6 +35,7 @@ type Error struct {
 	reply  string
 	doubt  bool // poison that is not proved
 	size   bool // poison because of the size
+	soon   bool // nothing stands in the way of the next try
 }
 
 func (e *Error) Error() string { return e.err.Error() }
@@ -67,6 +68,9 @@ func Suspect(err error, reply string) error {
 func TooLarge(err error, reply string) error {
 	return &Error{class: Poison, err: err, reply: Cut(reply), size: true}
 }
+
+// Again is for events that have no verdict because of others in the same request: they are sent again at once, without those.
+func Again(err error) error { return &Error{class: Retryable, err: err, soon: true} }
 
 // Some is a partial failure: failed maps the index of each event that failed to its own error (of this package, never
 // Partial itself). Events that are not in it were accepted.
@@ -116,6 +120,12 @@ func Suspected(err error) bool {
 func Oversized(err error) bool {
 	e := find(err)
 	return e != nil && e.size
+}
+
+// AtOnce tells whether err asks for no pause.
+func AtOnce(err error) bool {
+	e := find(err)
+	return e != nil && e.soon
 }
 
 func find(err error) *Error {

@@ -171,7 +171,7 @@ func (l *lane) poison(r *run, err error) {
 // partly settles what a reply says about single events. One that is only suspected is sent once more, alone.
 func (l *lane) partly(ctx context.Context, r *run, err error) {
 	failed := fault.Failed(err)
-	var left []int
+	var left, soon []int
 	var pause error
 	good := 0 // where the events begin that were accepted in a row
 	for i := range r.events {
@@ -182,6 +182,8 @@ func (l *lane) partly(ctx context.Context, r *run, err error) {
 		l.accepted(r, good, i)
 		good = i + 1
 		switch {
+		case fault.AtOnce(why):
+			soon = append(soon, i)
 		case fault.Of(why) != fault.Poison:
 			left, pause = append(left, i), worse(pause, why)
 		case fault.Suspected(why) && len(r.events) > 1:
@@ -191,6 +193,12 @@ func (l *lane) partly(ctx context.Context, r *run, err error) {
 		}
 	}
 	l.accepted(r, good, len(r.events))
+	switch {
+	case len(soon) == len(r.events): // nothing has come of it, and nothing would of the next try
+		left, pause = soon, failed[soon[0]]
+	case len(soon) > 0:
+		l.queue(r.part(soon))
+	}
 	switch len(left) {
 	case 0:
 		l.recover(r)

@@ -145,6 +145,49 @@ func TestABlipCostsHalf(t *testing.T) {
 	})
 }
 
+// TestNoPauseBesideABadEvent: events that have no verdict because of another one are sent again at once, and it is nobody's trouble. A
+// reply that says so of every event says nothing, and is paced like a failure.
+func TestNoPauseBesideABadEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("x")
+		m.put(0, 10)
+		silly := false
+		sink := &crowd{limits: event.Limits{Events: 10, InFlight: 1}}
+		sink.reply = func(ids []string) error {
+			failed := map[int]error{}
+			for i, id := range ids {
+				failed[i] = fault.Again(errors.New("not settled"))
+				if id == "3" && !silly {
+					failed[i] = fault.Refuse(errors.New("bad"), "")
+				}
+			}
+			if !silly && !slices.Contains(ids, "3") {
+				return nil
+			}
+			return fault.Some(failed)
+		}
+		p, stop := start(t, m, nil, Outlet{Name: "x", Sink: sink})
+		pause(time.Millisecond)
+		sends, got := sink.count()
+		if sends != 2 || got != 9 {
+			t.Errorf("%d sends, %d arrived at once", sends, got)
+		}
+		if faults := p.Status().Faults; len(faults) > 0 {
+			t.Errorf("faults %+v", faults)
+		}
+		sink.mu.Lock()
+		silly = true
+		sink.mu.Unlock()
+		m.put(10, 5)
+		p.ring.added.Broadcast()
+		pause(time.Minute)
+		stop()
+		if n, _ := sink.count(); n < 5 || n > 20 {
+			t.Errorf("%d sends in a minute of nothing", n)
+		}
+	})
+}
+
 // TestAPauseHoldsForAll that are not under way yet.
 func TestAPauseHoldsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

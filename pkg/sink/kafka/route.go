@@ -139,7 +139,7 @@ func (b *batch) verdict(place int) error {
 		return err
 	}
 	if fault.Of(b.err) == fault.Poison && len(b.index) > 1 {
-		return fault.After(0, fmt.Errorf("refused with the rest of its batch, to be tried again without: %w", b.err))
+		return fault.Again(fmt.Errorf("refused with the rest of its batch, to be tried again without: %w", b.err))
 	}
 	return b.err
 }

@@ -30,7 +30,7 @@ func Unfit(events []event.Event, most field.Size, lines bool) error {
 	}
 	for i := range events {
 		if _, bad := failed[i]; !bad {
-			failed[i] = errors.New("not sent yet: another event of the same request cannot be sent")
+			failed[i] = fault.Again(errors.New("not sent yet: another event of the same request cannot be sent"))
 		}
 	}
 	return fault.Some(failed)

@@ -242,7 +242,7 @@ func TestAckCapacity(t *testing.T) {
 			}
 			return 0, ""
 		})
-		if s.Limits().InFlight != 1 {
+		if s.Limits().InFlight != inFlightAck/2 {
 			t.Errorf("%d requests at once", s.Limits().InFlight)
 		}
 		if err := s.Send(t.Context(), samples(2)); err != nil {

@@ -148,7 +148,7 @@ func (j judge) bad(header http.Header, r reply, err error, body []byte) error {
 	if j.events == 1 || r.Invalid == nil || *r.Invalid < 0 || *r.Invalid >= j.events {
 		return fault.Refuse(err, j.secrets.Hide(string(body)))
 	}
-	failed := j.from(header, *r.Invalid, fmt.Errorf("not settled: event %d of the same request was refused", *r.Invalid))
+	failed := j.from(header, *r.Invalid, fault.Again(fmt.Errorf("not settled: event %d of the same request was refused", *r.Invalid)))
 	failed[*r.Invalid] = fault.Suspect(err, j.secrets.Hide(string(body)))
 	return fault.Some(failed)
 }

@@ -117,7 +117,7 @@ func merge(groups []group, n int) error {
 				whole = g.err
 			}
 			for _, i := range g.from {
-				failed[i] = fmt.Errorf("not settled: %s", g.err)
+				failed[i] = fault.Again(fmt.Errorf("not settled: %s", g.err))
 			}
 		default:
 			for _, i := range g.from {

@@ -71,13 +71,14 @@ func New(cfg Config, schema event.Schema, o Options) (*Sink, error) {
 
 // Limits gives the batch settings. How many requests are made at once depends on what HEC has said.
 func (s *Sink) Limits() event.Limits {
-	switch {
-	case time.Now().UnixNano() < s.relieving.Load():
-		return s.cfg.Limits(1)
-	case s.cfg.Ack == "required" || s.acking.Load():
-		return s.cfg.Limits(inFlightAck)
+	most := inFlight
+	if s.cfg.Ack == "required" || s.acking.Load() {
+		most = inFlightAck
 	}
-	return s.cfg.Limits(inFlight)
+	if time.Now().UnixNano() < s.relieving.Load() {
+		most /= 2
+	}
+	return s.cfg.Limits(most)
 }
 
 // Close ends running Sends, which fail with a retryable error, all that come after, and the questions for acknowledgements.
