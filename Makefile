@@ -11,7 +11,7 @@ HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 RACE := ./pkg/app/... ./pkg/budget/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg/secure/... ./pkg/sink/... ./pkg/store/... \
 	./pkg/telemetry/... ./pkg/timeline/...
 # Everything else, but for the end-to-end tests, which come last.
-PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(e2e|kill)$$')
+PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(chaos|e2e|kill)$$')
 # What takes long as it is, and shares no more state than the others: once, without the race detector.
 LONG = TestLoad|TestThreeDaysOutage|TestTenants|TestSickTenants|TestAsk_.*
 FUZZTIME ?= 20s
@@ -21,7 +21,7 @@ RACE_SEEDS ?= 50
 # What it prints of a world that fails, then its sums.
 SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill tenants fuzz bench bench-sinks chart image tidy-check
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos tenants fuzz bench bench-sinks chart image tidy-check
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
@@ -39,6 +39,7 @@ unit:
 	go test -timeout 5m -run '^($(LONG))$$' ./pkg/app ./pkg/pipeline
 	$(MAKE) conservation conservation-race
 	go test -count=1 -v -timeout 8m ./test/kill
+	go test -count=1 -v -timeout 10m ./test/chaos
 
 # Random worlds of two days each: what the API has shown is what every sink got. The last line sums up.
 conservation:
@@ -74,6 +75,10 @@ mutants:
 
 kill:
 	go test ./test/kill -run TestKill -count=1 -v -kills 100 -timeout 30m
+
+# All sinks at once behind receivers that fail at random, ten times what make test has.
+chaos:
+	go test ./test/chaos -count=1 -v -events 3000000 -timeout 2h
 
 # A thousand quiet tenants in one process: what it holds to, and in one line what it costs.
 tenants:

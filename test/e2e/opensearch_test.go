@@ -198,7 +198,7 @@ func openSearchMisfit(t *testing.T, c cluster) {
 		t.Errorf("summary of the sink: %+v of %d and one more", sink, len(want))
 	}
 	compare(t, "OpenSearch", want, c.stored(t, "narrow"))
-	logferry(t, "dlq", "list", "-c", config).wants(t, 0, "misfit", "mapper_parsing_exception", "failed to parse field [entra.misfit] of type [long]")
+	logferry(t, "dlq", "list", "--json", "-c", config).wants(t, 0, "misfit", "mapper_parsing_exception", "failed to parse field [entra.misfit] of type [long]")
 }
 
 // openSearchBlocks: both kinds of read-only block keep a sink waiting, not an event is given up, and the other indices go

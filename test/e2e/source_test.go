@@ -167,7 +167,7 @@ func TestHugeRecord(t *testing.T) {
 	if s.Sinks["archive"].Delivered != uint64(len(want)) || s.Sinks["relay"].Delivered != uint64(len(want)) {
 		t.Errorf("archive %+v, relay %+v", s.Sinks["archive"], s.Sinks["relay"])
 	}
-	letters := logferry(t, "dlq", "list", "-c", config)
+	letters := logferry(t, "dlq", "list", "--json", "-c", config)
 	letters.wants(t, 0, "splunk", "huge", "max_event_bytes")
 	for id, r := range want {
 		if r.ID == "huge" {
