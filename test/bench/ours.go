@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/sink/collector"
 	"github.com/logferry/logferry/pkg/sink/elastic"
 	"github.com/logferry/logferry/pkg/sink/file"
 	"github.com/logferry/logferry/pkg/sink/kafka"
@@ -55,6 +56,11 @@ func senders(to addresses, dir string) []sender {
 		{"esutil.BulkIndexer gzip 1", "elastic gzip", bulkIndexer(to.HTTP, gzip.BestSpeed)},
 		ours("elastic none", bulk("none")),
 		{"esutil.BulkIndexer none", "elastic none", bulkIndexer(to.HTTP, gzip.NoCompression)},
+		ours("http gzip", func() (sink, error) {
+			cfg := collector.Default()
+			cfg.Endpoints = []string{to.HTTP + "/ingest"}
+			return collector.New(cfg, ecs, collector.Options{})
+		}),
 		ours("kafka lz4", func() (sink, error) {
 			return kafka.New(kafka.Config{Brokers: []string{to.Kafka}, Topic: topic}, kafka.Options{})
 		}),

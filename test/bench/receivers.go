@@ -42,6 +42,7 @@ func receive(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/services/collector/event", collect)
+	mux.HandleFunc("/ingest", collect)
 	mux.HandleFunc("/_bulk", bulk)
 	mux.HandleFunc("/{index}/_bulk", bulk)
 	mux.HandleFunc("/received", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, received.Load()) })
