@@ -93,10 +93,27 @@ func describeConfig(out io.Writer, cfg *config.Config) error {
 		if len(s.Streams) > 0 {
 			streams = strings.Join(s.Streams, ", ")
 		}
-		fmt.Fprintf(out, "sink %s: %s, schema %s, %s\n", s.Name, s.Block(), s.SchemaName(), streams)
+		fmt.Fprintf(out, "sink %s: %s, schema %s, %s%s\n", s.Name, s.Block(), s.SchemaName(), streams, less(s))
 	}
 	fmt.Fprintln(out, "the configuration is valid")
 	return nil
+}
+
+// less says what a sink does not get of its streams, for those who look for it there.
+func less(s config.Sink) string {
+	var b strings.Builder
+	for _, by := range []struct {
+		key string
+		n   int
+	}{{"where", len(s.Route.Where)}, {"drop_fields", len(s.Route.DropFields)}, {"hash_fields", len(s.Route.HashFields)}} {
+		if by.n > 0 {
+			fmt.Fprintf(&b, ", less by %s (%d)", by.key, by.n)
+		}
+	}
+	if s.Paused {
+		b.WriteString(", paused")
+	}
+	return b.String()
 }
 
 // printCheck prints a line for each part, for people.

@@ -86,3 +86,12 @@ func TestCheckBesideARun(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 }
+
+// TestCheckSaysWhatASinkDoesNotGet, so that nobody looks for it there.
+func TestCheckSaysWhatASinkDoesNotGet(t *testing.T) {
+	code, out, errs := logferry(t.Context(), "check", "-c", "../../configs/routing.yaml")
+	if code != 0 || !strings.Contains(out, "sink soc: elastic, schema ecs, all streams, less by where (3)\n") ||
+		!strings.Contains(out, "sink archive: file, schema raw, all streams, less by drop_fields (5), less by hash_fields (6)\n") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}

@@ -180,10 +180,10 @@ func (bs *breakers) report(faults []Fault, sink string, waiting map[event.Stream
 		}
 		why := ""
 		if b.reason != "" {
-			why = ", the last because: " + b.reason
+			why = "; the last refusal: " + b.reason
 		}
 		faults = append(faults, Fault{Part: "sink " + sink, Blocked: true, Since: b.since, Times: b.times + 1, Err: fmt.Sprintf(
-			"stream %s: %s%s; its events are parked (%d wait) and one is tried every minute", name, b.what, why, waiting[key])})
+			"stream %s: %s; its events are parked (%d wait) and one is tried every minute%s", name, b.what, waiting[key], why)})
 	}
 	return faults
 }

@@ -31,7 +31,7 @@ func (l *lane) queue(runs ...*run) {
 func (l *lane) send(ctx context.Context) time.Duration {
 	l.pace.ask(l.outlet.Sink.Limits())
 	for ctx.Err() == nil && l.inFlight < l.pace.at() && l.unsaved.Load() == 0 {
-		if l.pace.most == 1 && l.stepping { // then what is sent twice after a crash is one Send at most
+		if l.pace.most == 1 && l.stepping && l.noRoom.Load() == 0 { // then what is sent twice after a crash is one Send at most
 			return 0
 		}
 		now := time.Now()
@@ -63,11 +63,14 @@ func (l *lane) send(ctx context.Context) time.Duration {
 }
 
 // pick chooses what is sent next: the first that waits, but one that has failed often only after others have had their turn. A
-// sink that takes one Send at a time gets the journal in its order, whatever happens.
+// sink that takes one Send at a time gets the journal in its order, whatever happens. Where letters have no room, only letters go.
 func (l *lane) pick(now time.Time) (best int, wait time.Duration) {
 	best = -1
-	journal, tooFar := false, l.tooFar()
+	journal, tooFar, noRoom := false, l.tooFar(), l.noRoom.Load() > 0
 	for i, r := range l.todo {
+		if noRoom && !r.c.letters {
+			continue
+		}
 		if l.pace.most == 1 && !r.c.letters {
 			if journal {
 				continue
@@ -300,6 +303,10 @@ func (l *lane) failed(ctx context.Context, r *run, err error, whole bool) {
 // again paces what fails alone. If it goes on failing it is cut in two, to find out what it is; of letters, one is left for another time.
 func (l *lane) again(r *run, now time.Time) {
 	r.until = now.Add(r.pacer.Next(r.err))
+	if !r.named { // only now: before others passed it may have failed with all the rest
+		r.named = true
+		l.log.Warn("events fail while others pass: they are tried again apart", zap.Stringer("what", r))
+	}
 	switch {
 	case r.fails < sickAfter || len(r.events) == 1 && !r.c.letters || l.pace.most == 1 && !r.c.letters:
 		l.queue(r)
@@ -310,7 +317,7 @@ func (l *lane) again(r *run, now time.Time) {
 		l.recover(r)
 		a, b := r.split(len(r.events) / 2)
 		for _, half := range []*run{a, b} {
-			half.err = r.err
+			half.err, half.named = r.err, true
 			l.ails(half, now)
 			l.queue(half)
 		}
@@ -345,7 +352,6 @@ func (l *lane) findSick() {
 	for _, other := range l.todo {
 		if other.fails >= sickAfter && !other.sick {
 			l.ails(other, time.Now())
-			l.log.Warn("events fail while others pass: they are tried again apart", zap.Stringer("what", other))
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (m *memory) Step(ctx context.Context, s event.LaneStep) error {
 	if err := cmp.Or(ctx.Err(), m.stepErr); err != nil {
 		return err
 	}
-	if len(s.Dead)+len(s.Parked) > 0 && m.most > 0 && len(m.letters)+len(s.Dead)+len(s.Parked) > m.most {
+	if len(s.Dead)+len(s.Parked) > 0 && m.most > 0 && m.kept()+len(s.Dead)+len(s.Parked) > m.most {
 		return lettersFullError{}
 	}
 	m.keep(s)

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -55,6 +54,7 @@ type lane struct {
 	pace     pace
 
 	unsaved  atomic.Int32  // steps and verdicts on letters that could not be saved yet: nothing is sent meanwhile
+	noRoom   atomic.Int32  // steps that wait for room for their letters: letters are sent meanwhile, since that makes room
 	parking  atomic.Int64  // parked letters that no step has saved yet
 	awake    chan struct{} // wakes run
 	breakers breakers
@@ -293,66 +293,6 @@ func (l *lane) write(ctx context.Context, s event.LaneStep) error {
 	})
 }
 
-// persist does something to the state file until that succeeds or ctx has ended.
-func (l *lane) persist(ctx context.Context, what string, do func() error) error {
-	pacer, failing := retry.New(retry.Options{}), false
-	for {
-		changed := l.p.letters.C()
-		err := do()
-		if err == nil {
-			l.saved(failing)
-			return nil
-		}
-		if !failing {
-			failing = true
-			l.unsaved.Add(1)
-		}
-		pause := pacer.Next(err)
-		var full interface{ LettersFull() }
-		if errors.As(err, &full) {
-			err, pause = lettersFull(l.outlet.Name, err), time.Minute
-		}
-		l.mu.Lock()
-		l.save.fail(err, time.Now())
-		l.mu.Unlock()
-		l.tell(what, err, pause)
-		if err := pauseOr(ctx, changed, pause); err != nil {
-			return err
-		}
-	}
-}
-
-// saved notes that the lane has got on.
-func (l *lane) saved(failing bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.moved = time.Now()
-	if !failing {
-		return
-	}
-	if l.unsaved.Add(-1) == 0 {
-		l.log.Info("the state file takes it again", zap.Duration("after", time.Since(l.save.Since)))
-		l.save.ok()
-		clear(l.told)
-	}
-	select {
-	case l.awake <- struct{}{}:
-	default:
-	}
-}
-
-// pauseOr waits for the next attempt: for a while, or until letters have changed.
-func pauseOr(ctx context.Context, changed <-chan struct{}, pause time.Duration) error {
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-changed:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
-}
-
 // end waits for the Sends that are under way, because what the sink has still counts, and steps over what is settled.
 func (l *lane) end(ctx context.Context) {
 	for l.inFlight > 0 {
@@ -375,6 +315,9 @@ func (l *lane) show() {
 	var sick []string
 	var since time.Time
 	for _, r := range l.sick {
+		if !r.named {
+			continue
+		}
 		sick = append(sick, r.String())
 		if since.IsZero() || r.since.Before(since) {
 			since = r.since

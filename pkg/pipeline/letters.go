@@ -29,7 +29,8 @@ func (p *Pipeline) LettersChanged() { p.letters.Broadcast() }
 
 // lettersFull names what nobody but an operator can do.
 func lettersFull(sink string, err error) error {
-	return fault.Block(fmt.Errorf("the dead letters of sink %s fill the room that they have, and nothing more is sent: mend what they were refused for, then logferry dlq replay, or logferry dlq drop: %w", sink, err))
+	return fault.Block(fmt.Errorf("the dead letters of sink %s fill the room that they have, and nothing new is sent: %w: mend what they were refused for "+
+		"(logferry dlq list --sink %s); then parked ones return by themselves, and dead ones by logferry dlq replay. Or give them up by logferry dlq drop, or raise the limit", sink, err, sink))
 }
 
 // letters is what the lane's reader of letters knows.
@@ -131,9 +132,13 @@ func (ls *letters) through(ctx context.Context) bool {
 	if len(verdicts) == 0 {
 		return ctx.Err() == nil
 	}
-	return ls.persist(ctx, "saving what became of letters failed, it is tried again; nothing else is sent before", func() error {
+	err := ls.persist(ctx, "saving what became of letters failed, it is tried again; nothing else is sent before", func() error {
 		return ls.p.o.Journal.Settle(context.WithoutCancel(ctx), ls.outlet.Name, verdicts)
-	}) == nil
+	})
+	if ls.noRoom.Load() > 0 { // there may be some now
+		ls.p.letters.Broadcast()
+	}
+	return err == nil
 }
 
 // probe tries one of the parked letters of a stream. When it is accepted the others follow.

@@ -53,6 +53,16 @@ func (m *memory) keep(s event.LaneStep) {
 
 const gone event.LetterState = 99 // settled or dropped
 
+// kept counts the letters that take room. The mutex is held.
+func (m *memory) kept() (n int) {
+	for _, d := range m.letters {
+		if d.State != gone {
+			n++
+		}
+	}
+	return n
+}
+
 func (m *memory) count(state *event.LaneState) {
 	for _, d := range m.letters {
 		switch {

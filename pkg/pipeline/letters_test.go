@@ -10,9 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
-
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fault"
 )
@@ -65,7 +62,7 @@ func TestBreaker(t *testing.T) {
 			t.Fatalf("%d dead, %d parked, the lane stands at %+v, %+v", dead, waiting, m.pos["x"], m.sums)
 		}
 		st := p.Status()
-		if len(st.Faults) != 1 || !st.Faults[0].Blocked || st.Faults[0].Part != "sink x" || !strings.Contains(st.Faults[0].Err, "20 of the last 20 events were refused, the last because: mapper_parsing_exception; its events are parked (280 wait)") {
+		if len(st.Faults) != 1 || !st.Faults[0].Blocked || st.Faults[0].Part != "sink x" || !strings.Contains(st.Faults[0].Err, "20 of the last 20 events were refused; its events are parked (280 wait) and one is tried every minute; the last refusal: mapper_parsing_exception") {
 			t.Errorf("faults %+v", st.Faults)
 		}
 		if st.Sinks[0].Parked != 280 || st.Sinks[0].Pending != 280 {
@@ -279,32 +276,51 @@ func TestLettersFull(t *testing.T) {
 	})
 }
 
-// TestTroubleIsToldOnce: not at each try, whatever the number of the port.
-func TestTroubleIsToldOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("x")
-		m.put(0, 10)
-		seen, logs := observer.New(zap.InfoLevel)
-		n := 1000
-		sink := &crowd{}
-		sink.set(func([]string) error { n++; return fmt.Errorf("read tcp 192.0.2.1:%d: connection reset", n) })
-		p, err := New(Options{Journal: m, Normalizer: plain{}, Outlets: []Outlet{{Name: "x", Sink: sink}}, Log: zap.New(seen)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go p.lanes[0].run(t.Context())
-		pause(time.Hour)
-		if logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, "the same events are sent again") {
-			t.Errorf("logged %+v", logs.All())
-		}
-		sink.set(nil)
-		pause(time.Hour)
-		if logs.Len() != 2 || logs.All()[1].Message != "it works again" {
-			t.Errorf("logged %+v", logs.All())
-		}
-		close(p.lanes[0].draining)
-		pause(time.Second)
-	})
+// TestLettersMakeRoom: a lane whose letters are full sends those that it has, once what they were refused for is mended: parked ones by
+// itself, dead ones when somebody puts them on their way. That makes room, and the lane goes on.
+func TestLettersMakeRoom(t *testing.T) {
+	for _, inFlight := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory("x")
+			m.most = 95
+			sink := &crowd{limits: event.Limits{Events: 10, InFlight: inFlight}, reply: refusing(all)}
+			p, stop := start(t, m, nil, Outlet{Name: "x", Sink: sink})
+			for i := range 13 {
+				m.put(10*i, 10)
+				p.ring.added.Broadcast()
+				pause(time.Second)
+			}
+			pause(10 * time.Minute)
+			if dead, waiting, _ := m.states(); dead != 20 || waiting != 70 || m.pos["x"].Seq != 10 {
+				t.Fatalf("%d in flight: %d dead, %d parked, the lane stands at %+v", inFlight, dead, waiting, m.pos["x"])
+			}
+			sink.set(nil)
+			pause(2 * time.Minute)
+			if m.sums[audits].Delivered != 110 || len(p.Status().Faults) > 0 {
+				t.Errorf("%d in flight: %+v, %+v", inFlight, m.sums[audits], p.Status().Faults)
+			}
+			stop()
+
+			m.most, m.letters = 3, m.letters[:0]
+			m.put(200, 10)
+			sink.set(refusing(func(id string) bool { return slices.Contains([]string{"200", "201", "217", "218", "219"}, id) }))
+			p, stop = start(t, m, nil, Outlet{Name: "x", Sink: sink})
+			pause(time.Minute)
+			m.put(210, 10)
+			p.ring.added.Broadcast()
+			pause(10 * time.Minute)
+			sink.set(nil)
+			faults := p.Status().Faults
+			if n, err := p.Return(t.Context(), event.LetterFilter{}); n != 2 || err != nil || len(faults) != 1 {
+				t.Errorf("%d in flight: %d letters return, %v, %+v", inFlight, n, err, faults)
+			}
+			pause(2 * time.Minute)
+			stop()
+			if dead, _, returning := m.states(); dead != 3 || returning != 0 || m.sums[audits].Delivered != 127 || len(m.wrong) > 0 || len(p.Status().Faults) > 0 {
+				t.Errorf("%d in flight: %d dead, %d returning, %+v, %q, %+v", inFlight, dead, returning, m.sums[audits], m.wrong, p.Status().Faults)
+			}
+		})
+	}
 }
 
 // TestOnceSendsLettersToo, and is not complete while some are parked.

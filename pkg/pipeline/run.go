@@ -21,6 +21,7 @@ type run struct {
 
 	// Of one that fails again and again while others pass. It waits for itself only.
 	sick  bool
+	named bool // in the log and in status
 	since time.Time
 	until time.Time
 	pacer *retry.Pacer
@@ -73,5 +74,5 @@ func (r *run) String() string {
 	if len(r.events) > 1 {
 		what = fmt.Sprintf("%d events from %s of %s on", len(r.events), r.events[0].ID, r.events[0].Key)
 	}
-	return fmt.Sprintf("%s: failed %d times while others passed, is tried again: %v", what, r.attempts, r.err)
+	return fmt.Sprintf("%s: failed %d times, others pass; tried again: %v", what, r.attempts, r.err)
 }

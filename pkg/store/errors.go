@@ -94,8 +94,7 @@ type LettersFullError struct {
 }
 
 func (e *LettersFullError) Error() string {
-	return fmt.Sprintf("the letters of sink %s would take %d bytes, the limit is %d (state.dead_letters_max_bytes): see logferry dlq list --sink %s, "+
-		"mend what it names, then replay or drop them, or raise the limit", e.Sink, e.Bytes, e.Limit, e.Sink)
+	return fmt.Sprintf("the letters of sink %s would take %d bytes, the limit is %d (state.dead_letters_max_bytes)", e.Sink, e.Bytes, e.Limit)
 }
 
 // LettersFull tells it from other errors of a step.

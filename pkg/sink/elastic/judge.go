@@ -16,6 +16,7 @@ import (
 
 // judge says what the reply to a request with these events means. It does no I/O.
 type judge struct {
+	host    string // that has answered, for errors about the whole request
 	events  []event.Event
 	secrets post.Secrets // are taken out of what goes into errors
 
@@ -126,13 +127,13 @@ func (j *judge) item(it *item) error {
 		return fault.Refuse(err, "")
 	case it.status == http.StatusOK || it.status == http.StatusCreated:
 		if it.failed {
-			return errors.New(j.say(it.status, it.kind, it.reason) + ": the success and the error contradict each other")
+			return errors.New(j.say("the cluster", it.status, it.kind, it.reason) + ": the success and the error contradict each other")
 		}
 		return nil
 	case it.status == http.StatusConflict && string(it.kind) == "version_conflict_engine_exception":
 		return nil // it was stored before
 	}
-	said := j.say(it.status, it.kind, it.reason)
+	said := j.say("the cluster", it.status, it.kind, it.reason)
 	if hint := mend(it.status, it.kind, it.reason); hint != "" {
 		return block(it.kind, fmt.Errorf("%s: %s", said, hint))
 	}
@@ -220,7 +221,7 @@ func mend(status int, kind, reason []byte) string {
 func (j *judge) refusal(status int, header http.Header, body []byte) error {
 	kind, reason := readRefusal(body)
 	own := kind != nil || reason != nil
-	said := j.say(status, kind, reason)
+	said := j.say(j.host, status, kind, reason)
 	if !own {
 		said += " " + j.quote(body)
 	}
@@ -252,8 +253,8 @@ func (j *judge) refusal(status int, header http.Header, body []byte) error {
 }
 
 // say puts an error of the cluster into words.
-func (j *judge) say(status int, kind, reason []byte) string {
-	s := "the cluster replied with status " + strconv.Itoa(status)
+func (j *judge) say(who string, status int, kind, reason []byte) string {
+	s := who + " replied with status " + strconv.Itoa(status)
 	if kind != nil {
 		s += ", " + j.words(kind)
 	}

@@ -3,7 +3,6 @@ package elastic
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 
@@ -28,10 +27,7 @@ func (s *Sink) probe(ctx context.Context, to *url.URL) error {
 		if kind, _ := readRefusal(r.Body); r.Status == http.StatusBadRequest && kind != nil {
 			return nil
 		}
-		j := judge{secrets: secrets}
-		if err := j.refusal(r.Status, r.Header, r.Body); err != nil {
-			return fmt.Errorf("%s: %w", to.Host, err)
-		}
-		return nil
+		j := judge{host: to.Host, secrets: secrets}
+		return j.refusal(r.Status, r.Header, r.Body)
 	})
 }

@@ -34,7 +34,7 @@ func TestProbe(t *testing.T) {
 			return true
 		}
 		err := newSink(t, c, nil).Probe(t.Context(), nil)
-		if (err == nil) != (tt.says == "") || err != nil && (fault.Of(err) != tt.class || !strings.Contains(err.Error(), tt.says)) {
+		if (err == nil) != (tt.says == "") || err != nil && (fault.Of(err) != tt.class || !strings.Contains(err.Error(), tt.says) || !strings.Contains(c.URL, strings.Fields(err.Error())[0])) {
 			t.Errorf("%d %s: class %s, %v", tt.status, tt.body, fault.Of(err), err)
 		}
 		if asked != "POST /_bulk " || len(c.Received()) > 0 {

@@ -88,7 +88,7 @@ func (s *Sink) request(ctx context.Context, to *url.URL, events []event.Event) e
 		default:
 			return fmt.Errorf("the reply of %s has more than %d bytes", to.Host, maxReply)
 		}
-		j := judge{events: events, secrets: secrets}
+		j := judge{host: to.Host, events: events, secrets: secrets}
 		err := j.reply(r.Status, r.Header, r.Body)
 		s.tell(j.duplicates)
 		return err

@@ -117,12 +117,8 @@ func (h *hec) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch mode {
-	case sinktest.CutBefore:
-		cut(w)
-		return
-	case sinktest.Hang:
-		io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
+	case sinktest.CutBefore, sinktest.Hang:
+		posttest.Misbehave(w, r, mode)
 		return
 	case sinktest.Busy:
 		answer(w, 503, `{"text":"Server is busy","code":9}`)
@@ -204,7 +200,7 @@ func (h *hec) tell(w http.ResponseWriter, r *http.Request, mode sinktest.Mode) {
 		}
 	}
 	if mode == sinktest.CutAfter {
-		cut(w)
+		posttest.Cut(w)
 		return
 	}
 	text, _ := json.Marshal(map[string]any{"acks": told})
@@ -282,7 +278,7 @@ func (h *hec) take(w http.ResponseWriter, r *http.Request, mode sinktest.Mode) {
 	case n == 0:
 		answer(w, 400, `{"text":"No data","code":5}`)
 	case mode == sinktest.CutAfter:
-		cut(w)
+		posttest.Cut(w)
 	default:
 		h.accept(w, key)
 	}
@@ -309,17 +305,6 @@ func answer(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	io.WriteString(w, body)
-}
-
-// cut closes the connection without a reply.
-func cut(w http.ResponseWriter) {
-	hijacker, ok := w.(http.Hijacker)
-	if !ok {
-		panic(http.ErrAbortHandler) // in memory
-	}
-	if conn, _, err := hijacker.Hijack(); err == nil {
-		conn.Close()
-	}
 }
 
 // newSink makes a sink for the server, in schema ecs; edit changes its configuration.

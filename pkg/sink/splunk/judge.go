@@ -211,7 +211,7 @@ func (j judge) status(status int, header http.Header, r reply, said string, body
 	case fault.Of(err) == fault.Blocked:
 		return fault.Block(fmt.Errorf("%s: check endpoints, token_file and what stands between", said))
 	case fault.Oversized(err):
-		return fault.TooLarge(errors.New(said), j.secrets.Hide(string(body)))
+		return fault.TooLarge(fmt.Errorf("%s: raise max_content_length of [http_input] in limits.conf, or the limit of what stands between", said), j.secrets.Hide(string(body)))
 	case fault.Of(err) == fault.Poison:
 		return fault.Refuse(errors.New(said), j.secrets.Hide(string(body)))
 	}

@@ -135,8 +135,11 @@ func Misbehave(w http.ResponseWriter, r *http.Request, mode sinktest.Mode) bool 
 
 // Cut closes the connection without a reply.
 func Cut(w http.ResponseWriter) {
-	conn, _, err := w.(http.Hijacker).Hijack()
-	if err == nil {
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		panic(http.ErrAbortHandler) // in memory
+	}
+	if conn, _, err := hijacker.Hijack(); err == nil {
 		conn.Close()
 	}
 }
