@@ -21,11 +21,21 @@ var fieldNotes = map[string]map[string]string{
 		"cloud.account.id": "the tenant's id", "logferry.tenant": "the tenant's id", "logferry.stream": "the stream's name", "logferry.event_id": "of tenant, stream, id and content",
 		"logferry.mapping": "the mapping's version", "event.created": "when the page was read", "event.id": "the record's id", "@timestamp": "the record's time",
 	},
+	"ocsf": {
+		"cloud.account.uid": "the tenant's id", "metadata.tenant_uid": "the tenant's id", "metadata.log_name": "the stream's name", "metadata.uid": "`event_id`: of tenant, stream, id and content",
+		"metadata.logged_time": "when the page was read", "metadata.original_event_uid": "the record's id", "time": "the record's time, in milliseconds", "unmapped.logferry.tenant": "the tenant's id",
+		"unmapped.logferry.stream": "the stream's name", "unmapped.logferry.event_id": "of tenant, stream, id and content", "unmapped.logferry.mapping": "the mapping's version",
+	},
 }
 
 // fieldWords are the fields with few values of our own, which the tables list.
 var fieldWords = map[string][]string{
 	"ecs": {"event.category", "event.type", "event.outcome", "logferry.signin.result", "logferry.signin.password_accepted", "logferry.signin.mfa", "user.risk.static_level", "user_agent.os.type"},
+	"ocsf": {
+		"class_uid", "class_name", "category_uid", "activity_id", "type_uid", "severity_id", "severity", "status_id", "action_id", "action", "disposition_id", "disposition", "auth_protocol_id",
+		"auth_factors.factor_type_id", "authentication_token.type_id", "risk_level_id", "logon_type", "entity.type_id", "user.type_id", "user.type", "src_endpoint.os.type_id", "is_mfa",
+		"unmapped.logferry.signin.result", "unmapped.logferry.signin.password_accepted", "unmapped.logferry.signin.mfa",
+	},
 }
 
 // fieldUse is what is known of a field: which members it comes from, and which values it takes.

@@ -72,6 +72,7 @@ type job struct {
 	core    core
 	related related
 	facts   Facts
+	ocsf    ocsfScratch
 }
 
 func newJob(t *tables, u *unknowns) *job { return &job{tables: t, unknown: sightings{unknowns: u}} }
@@ -89,6 +90,7 @@ func (j *job) reset() {
 	j.core = core{}
 	j.related.reset()
 	j.facts.reset()
+	j.ocsf.reset()
 }
 
 // render appends the record in the schema's form. What it returns with an error is of no use.

@@ -21,6 +21,8 @@ type schema struct {
 var schemas = [...]schema{
 	// Elastic Common Schema 9.4 with the record under "entra"
 	{"ecs", []choice{{"interrupted_outcome", []string{"unknown", "failure", "success"}}, rawChoice}, (*job).renderECS},
+	// Open Cybersecurity Schema Framework 1.8.0 with the record as the text "raw_data"
+	{"ocsf", []choice{rawChoice}, (*job).renderOCSF},
 	// the record as Microsoft sent it, so that vendors' add-ons parse it
 	{"raw", nil, (*job).renderRaw},
 }

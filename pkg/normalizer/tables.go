@@ -21,6 +21,7 @@ type tables struct {
 	other      *activity            // fallback of the fallback
 	systems    []system
 	ocsf19     bool // the classes of OCSF 1.9 instead of those that it has replaced
+	ocsfNames  ocsfNames
 	objects    objects
 	words      map[string]*vocabulary
 
@@ -107,6 +108,7 @@ func loadTables() (*tables, error) {
 		{"operations", 11, t.addOperation},
 		{"systems", 3, t.addSystem},
 		{"ocsf", 2, t.addOCSF},
+		{"ocsf_names", 3, t.addOCSFName},
 		{"words", 7, t.addWord},
 		{"members", 3, t.addMember},
 	} {

@@ -106,7 +106,7 @@ func TestWords(t *testing.T) {
 	flag := map[int]bool{1: true}
 	of := map[string][2]map[int]bool{ // of the columns ocsf and ocsf_also; nil: must be empty
 		"riskLevel": {ids["risk_level_id"], ids["severity_id"]}, "riskState": {ids["finding.status_id"], flag}, "conditionalAccess": {ids["action_id"], ids["disposition_id"]},
-		"policyResult": {nil, flag}, "protocol": {ids["auth_protocol_id"], nil}, "method": {ids["auth_factor.factor_type_id"], flag}, "auditResult": {ids["status_id"], nil},
+		"policyResult": {nil, {0: true, 1: true}}, "protocol": {ids["auth_protocol_id"], nil}, "method": {ids["auth_factor.factor_type_id"], flag}, "auditResult": {ids["status_id"], nil},
 		"signInResult": {ids["status_id"], nil}, "signInKind": {ids["logon_type_id"], nil}, "userType": {ids["user.type_id"], nil}, "incomingToken": {ids["authentication_token.type_id"], nil},
 		"targetType": {ids["managed_entity.type_id"], nil},
 	}

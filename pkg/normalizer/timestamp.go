@@ -46,3 +46,19 @@ func daysIn(year, month int) int {
 
 // appendTime appends RFC 3339 in UTC.
 func appendTime(dst []byte, t time.Time) []byte { return t.UTC().AppendFormat(dst, time.RFC3339Nano) }
+
+// milliseconds gives a time of isUTC's form in milliseconds since 1970, without the digits behind them.
+func milliseconds(t text) int64 {
+	number := func(digits text) (n int) {
+		for _, c := range digits {
+			n = n*10 + int(c-'0')
+		}
+		return n
+	}
+	at := time.Date(number(t[:4]), time.Month(number(t[5:7])), number(t[8:10]), number(t[11:13]), number(t[14:16]), number(t[17:19]), 0, time.UTC)
+	ms := at.UnixMilli()
+	for i, unit := 20, int64(100); i < len(t)-1 && unit > 0; i, unit = i+1, unit/10 {
+		ms += int64(t[i]-'0') * unit
+	}
+	return ms
+}
