@@ -26,6 +26,18 @@ var fieldNotes = map[string]map[string]string{
 		"metadata.logged_time": "when the page was read", "metadata.original_event_uid": "the record's id", "time": "the record's time, in milliseconds", "unmapped.logferry.tenant": "the tenant's id",
 		"unmapped.logferry.stream": "the stream's name", "unmapped.logferry.event_id": "of tenant, stream, id and content", "unmapped.logferry.mapping": "the mapping's version",
 	},
+	"cim": {
+		"tenant": "the tenant's id", "vendor_account": "the tenant's id", "dest": "`entra:` and the tenant's id", "record_id": "the record's id", "time": "the record's time",
+		"logferry.tenant": "the tenant's id", "logferry.stream": "the stream's name", "logferry.event_id": "of tenant, stream, id and content", "logferry.mapping": "the mapping's version",
+	},
+	"cef": {
+		"rt": "the record's time", "externalId": "of tenant, stream, id and content", "deviceExternalId": "the tenant's id", "cat": "the stream's name", "flexString2": "the record's id",
+		"cn2": "the mapping's version",
+	},
+	"leef": {
+		"devTime": "the record's time", "eventId": "of tenant, stream, id and content", "tenant": "the tenant's id", "cat": "the stream's name", "recordId": "the record's id",
+		"mapping": "the mapping's version",
+	},
 }
 
 // fieldWords are the fields with few values of our own, which the tables list.
@@ -36,6 +48,9 @@ var fieldWords = map[string][]string{
 		"auth_factors.factor_type_id", "authentication_token.type_id", "risk_level_id", "logon_type", "entity.type_id", "user.type_id", "user.type", "src_endpoint.os.type_id", "is_mfa",
 		"unmapped.logferry.signin.result", "unmapped.logferry.signin.password_accepted", "unmapped.logferry.signin.mfa",
 	},
+	"cim":  {"action", "change_type", "object_category", "status", "severity", "user_type", "src_user_type", "logferry.signin.result", "logferry.signin.password_accepted", "logferry.signin.mfa"},
+	"cef":  {"act", "outcome"},
+	"leef": {"action", "outcome", "sev"},
 }
 
 // fieldUse is what is known of a field: which members it comes from, and which values it takes.

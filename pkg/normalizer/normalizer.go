@@ -71,8 +71,10 @@ type job struct {
 	audit   audit
 	core    core
 	related related
+	attrs   []text // names of modified properties
 	facts   Facts
 	ocsf    ocsfScratch
+	summary summary
 }
 
 func newJob(t *tables, u *unknowns) *job { return &job{tables: t, unknown: sightings{unknowns: u}} }
@@ -89,6 +91,9 @@ func (j *job) reset() {
 	j.audit.reset()
 	j.core = core{}
 	j.related.reset()
+	clear(j.attrs)
+	j.attrs = j.attrs[:0]
+	j.summary = summary{}
 	j.facts.reset()
 	j.ocsf.reset()
 }

@@ -23,6 +23,11 @@ var schemas = [...]schema{
 	{"ecs", []choice{{"interrupted_outcome", []string{"unknown", "failure", "success"}}, rawChoice}, (*job).renderECS},
 	// Open Cybersecurity Schema Framework 1.8.0 with the record as the text "raw_data"
 	{"ocsf", []choice{rawChoice}, (*job).renderOCSF},
+	// Splunk's Common Information Model (data models Authentication and Change), flat, with the record under "raw"
+	{"cim", []choice{rawChoice}, (*job).renderCIM},
+	// lines of text: Common Event Format 0 and Log Event Extended Format 2.0
+	{"cef", []choice{rawDropped}, (*job).renderCEF},
+	{"leef", []choice{rawDropped}, (*job).renderLEEF},
 	// the record as Microsoft sent it, so that vendors' add-ons parse it
 	{"raw", nil, (*job).renderRaw},
 }
@@ -34,6 +39,9 @@ type choice struct {
 }
 
 var rawChoice = choice{"raw", []string{"keep", "drop"}}
+
+// rawDropped is rawChoice of schemas that leave the record out unless asked for it.
+var rawDropped = choice{"raw", []string{"drop", "keep"}}
 
 // Schemas names the schemas that there are.
 func Schemas() []string {
@@ -64,7 +72,7 @@ func unknownSchema(name string) error {
 //	raw=keep|drop                                 with or without the record itself under "entra"
 //	interrupted_outcome=unknown|failure|success   event.outcome of a sign-in that waits for the user (MFA asked, consent, ..)
 //
-// The first value is the default; an option at its default is left out of the canonical form, so that lanes which render
+// Of cim raw=keep|drop, of cef and leef raw=drop|keep. The first value is the default; an option at its default is left out of the canonical form, so that lanes which render
 // alike compare equal. The error names what there is.
 func (n *Normalizer) Schema(name string, options map[string]string) (event.Schema, error) {
 	choices, err := schemaChoices(name)
@@ -102,6 +110,7 @@ func unknownOption(name, key string, choices []choice) error {
 // options is the parsed form of schemas' options. Each schema looks at its own; what has not been chosen is at its default.
 type options struct {
 	dropRaw     bool
+	keepRaw     bool   // of schemas that drop it by themselves
 	interrupted string // event.outcome of an interrupted sign-in
 }
 
@@ -114,7 +123,7 @@ func parseOptions(s string) (options, error) {
 	for option := range strings.SplitSeq(s, ",") {
 		switch key, value, _ := strings.Cut(option, "="); key {
 		case "raw":
-			o.dropRaw = value == "drop"
+			o.dropRaw, o.keepRaw = value == "drop", value == "keep"
 		case "interrupted_outcome":
 			o.interrupted = value
 		default:

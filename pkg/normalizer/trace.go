@@ -84,13 +84,17 @@ func (n *Normalizer) fields(rec event.Record, schema event.Schema) (map[string]s
 var (
 	withoutIndex = regexp.MustCompile(`\[[0-9]+\]`)
 	textField    = regexp.MustCompile(`(?:^|[ \t|])([A-Za-z0-9_.]+)=`)
+	tabbedField  = regexp.MustCompile(`[\t|]([A-Za-z0-9_.]+)=`) // of LEEF, whose values have bare = after blanks
 )
 
 // textFields gives the name=value pairs of an event that is no JSON; what stands before them is the field "header".
 func textFields(body []byte) map[string]string {
 	fields := map[string]string{}
-	name, from := "header", 0
-	for _, m := range textField.FindAllSubmatchIndex(body, -1) {
+	name, from, field := "header", 0, textField
+	if bytes.HasPrefix(body, []byte("LEEF:")) {
+		field = tabbedField
+	}
+	for _, m := range field.FindAllSubmatchIndex(body, -1) {
 		fields[name] = string(bytes.TrimSpace(body[from:m[0]]))
 		name, from = string(body[m[2]:m[3]]), m[1]
 	}

@@ -80,8 +80,11 @@ func (c Config) Target() string {
 	return c.DataStream + c.Index
 }
 
-// CheckSchema tells whether events in the schema of that name can be stored. Documents of a data stream need a member @timestamp.
+// CheckSchema tells whether events in the schema of that name can be stored: as JSON. Documents of a data stream need a member @timestamp.
 func (c Config) CheckSchema(name string) error {
+	if name == "cef" || name == "leef" {
+		return fmt.Errorf("schema %s is text, and documents are JSON", name)
+	}
 	if c.withDefaults().DataStream != "" && name != "ecs" {
 		return fmt.Errorf("schema %s has no @timestamp, which a data stream needs: use ecs, or index instead of data_stream", name)
 	}

@@ -59,7 +59,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestSchema: a data stream takes documents with @timestamp only.
+// TestSchema: documents are JSON, and a data stream takes those with @timestamp only.
 func TestSchema(t *testing.T) {
 	for _, c := range []struct {
 		cfg    Config
@@ -68,6 +68,7 @@ func TestSchema(t *testing.T) {
 	}{
 		{Config{}, "ecs", true}, {Config{}, "raw", false}, {Config{DataStream: "logs-x-y"}, "raw", false},
 		{Config{Index: "entra-{date}"}, "raw", true}, {Config{Index: "entra-{date}"}, "ecs", true},
+		{Config{Index: "entra-{date}"}, "cim", true}, {Config{Index: "entra-{date}"}, "cef", false}, {Config{Index: "entra-{date}"}, "leef", false},
 	} {
 		c.cfg.Endpoints = []string{"https://es.example.com:9200"}
 		if _, err := New(c.cfg, event.Schema{Name: c.schema}, Options{}); (err == nil) != c.ok {
