@@ -157,6 +157,7 @@ func (f *fate) tempers(w *world) {
 	for _, r := range w.sinks {
 		r.most = 20 + f.IntN(100)
 	}
+	w.sinks["flaky"].many, w.sinks["picky"].many = 1+int(f.seed%4), 1+int(f.seed/4%4)
 	mood := rand.New(rand.NewPCG(f.seed, 8)) // the lane's own: it runs beside the test
 	w.sinks["flaky"].says = func(events []event.Event) error {
 		switch n := mood.IntN(10); {

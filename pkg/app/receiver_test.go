@@ -35,6 +35,7 @@ type receiver struct {
 	got  []arrival
 	fail int // Sends refused
 	most int // events in a Send; 0: 500
+	many int // Sends at once; 0: 1
 }
 
 // outlet is the way of one life to a receiver.
@@ -89,7 +90,7 @@ func (o outlet) Send(ctx context.Context, events []event.Event) error {
 }
 
 func (r *receiver) Limits() event.Limits {
-	return event.Limits{Events: cmp.Or(r.most, 500), Bytes: 1 << 20}
+	return event.Limits{Events: cmp.Or(r.most, 500), Bytes: 1 << 20, InFlight: r.many}
 }
 func (r *receiver) Close() error { return nil }
 

@@ -167,24 +167,29 @@ func TestSkipOldest(t *testing.T) {
 // TestSkipOldestOfASlowSink: each Send takes longer than the records that it takes took to come in. Records are skipped while
 // they are on their way: the verdict on them takes them back.
 func TestSkipOldestOfASlowSink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := skipWorld(t, "good", "slow")
-		w.sinks["slow"].pace(time.Hour)
-		w.start("good", "slow, when_full: skip_oldest")
-		w.until(14 * time.Hour)
-		w.sinks["slow"].pace(0)
-		w.until(16 * time.Hour)
-		w.stop()
-		w.inTime("good")
-		if n := w.sinks["slow"].repeats(); n > 0 {
-			t.Errorf("%d came to it twice", n)
-		}
-		lacks := w.skipped("slow", large)
-		if lacks == 0 || lacks > large/2 {
-			t.Errorf("of %d records it lacks %d", large, lacks)
-		}
-		t.Logf("of %d records it lacks %d", large, lacks)
-	})
+	for _, many := range []int{1, 3} {
+		t.Run(fmt.Sprint(many), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { testSkipOldestOfASlowSink(t, many) }) })
+	}
+}
+
+func testSkipOldestOfASlowSink(t *testing.T, many int) {
+	w := skipWorld(t, "good", "slow")
+	w.sinks["slow"].many = many
+	w.sinks["slow"].pace(time.Duration(many) * time.Hour)
+	w.start("good", "slow, when_full: skip_oldest")
+	w.until(14 * time.Hour)
+	w.sinks["slow"].pace(0)
+	w.until(16 * time.Hour)
+	w.stop()
+	w.inTime("good")
+	if n := w.sinks["slow"].repeats(); n > 0 {
+		t.Errorf("%d came to it twice", n)
+	}
+	lacks := w.skipped("slow", large)
+	if lacks == 0 || lacks > large/2 {
+		t.Errorf("of %d records it lacks %d", large, lacks)
+	}
+	t.Logf("of %d records it lacks %d", large, lacks)
 }
 
 // TestSkippingNeverPassesOneThatWaits: of two dead sinks one waits. Skipping the other one's records would give no room back: all

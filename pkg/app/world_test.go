@@ -31,6 +31,7 @@ type world struct {
 	wire  *wire
 	dir   string
 	state string // the folder's name in dir
+	more  string // of the state block, behind a comma
 	sinks map[string]*receiver
 	input string       // of the entra block, lines of YAML
 	auth  string       // the auth block in one line
@@ -108,8 +109,8 @@ func (w *world) write(name, text string) {
 // config is the configuration with these sinks; one is a name with more of its keys behind a comma.
 func (w *world) config(sinks []string) *config.Config {
 	w.Helper()
-	text := fmt.Sprintf("state: {dir: %q, journal_max_bytes: 16MiB}\nadmin: {listen: \"off\"}\nsources:\n  - name: contoso\n    entra:\n"+
-		"      tenant: %s\n      auth: %s\n", w.path(w.state), simulator.DefaultDomain, w.auth)
+	text := fmt.Sprintf("state: {dir: %q, journal_max_bytes: 16MiB%s}\nadmin: {listen: \"off\"}\nsources:\n  - name: contoso\n    entra:\n"+
+		"      tenant: %s\n      auth: %s\n", w.path(w.state), w.more, simulator.DefaultDomain, w.auth)
 	for line := range strings.Lines(w.input) {
 		text += "      " + strings.TrimSpace(line) + "\n"
 	}

@@ -32,8 +32,9 @@ type breaker struct {
 	reason string // of the last refusal
 	what   string // why it is open
 	probe  time.Time
-	turn   int // which of the parked letters is tried next
-	times  int // probes refused
+	turn   int       // which of the parked letters is tried next
+	newest time.Time // of the one that was parked last, zero once it was tried
+	times  int       // probes refused
 }
 
 func (b *breaker) note(refused bool) {
@@ -138,6 +139,28 @@ func (bs *breakers) due(now time.Time) (key event.StreamKey, turn int, at time.T
 		}
 	}
 	return key, turn, at
+}
+
+// parked notes that a record was. It tells whether its stream's breaker is still open.
+func (bs *breakers) parked(r *event.Record) bool {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	b := bs.of[r.Key]
+	if b == nil || !b.open {
+		return false
+	}
+	b.newest = r.Time
+	return true
+}
+
+// fresh gives, at every other turn, the time of the record that was parked last, unless that was tried: those before it may all be bad.
+func (bs *breakers) fresh(key event.StreamKey, turn int) (at time.Time) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if b := bs.of[key]; b != nil && turn%2 == 1 {
+		at, b.newest = b.newest, time.Time{}
+	}
+	return at
 }
 
 // probed notes that a probe was refused, or could not be made.

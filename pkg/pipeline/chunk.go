@@ -116,11 +116,16 @@ func (c *chunk) movable(within bool) bool {
 	return c.rows[c.passed].verdict != open || c.asides < len(c.aside) && c.aside[c.asides].before == c.passed
 }
 
-// pass adds to a step what has got its verdict, up to the first event that has none. It tells whether that was all.
-func (c *chunk) pass(s *event.LaneStep) bool {
+// pass adds to a step what has got its verdict, up to the first event that has none, or to a letter when room, bytes for letters, is
+// used up. It tells whether that was all.
+func (c *chunk) pass(s *event.LaneStep, room *int) bool {
 	for {
 		for c.asides < len(c.aside) && c.aside[c.asides].before == c.passed {
 			a := &c.aside[c.asides]
+			if !a.fits(room) {
+				s.To = a.at
+				return false
+			}
 			add(s, a.key, a.n, &a.row)
 			c.asides++
 		}
@@ -128,7 +133,7 @@ func (c *chunk) pass(s *event.LaneStep) bool {
 			s.To = c.to
 			return true
 		}
-		if c.rows[c.passed].verdict == open {
+		if r := &c.rows[c.passed]; r.verdict == open || !r.fits(room) {
 			s.To = c.rows[c.passed].at
 			return false
 		}
@@ -136,6 +141,18 @@ func (c *chunk) pass(s *event.LaneStep) bool {
 		add(s, c.events[c.passed].Key, n, &c.rows[c.passed])
 		c.passed += n
 	}
+}
+
+// fits takes a letter's bytes from the room. One that is too large for it still fits while there is any.
+func (r *row) fits(room *int) bool {
+	if r.verdict != refused && r.verdict != parked {
+		return true
+	}
+	had := *room
+	if had > 0 {
+		*room -= len(r.why.Record.Raw)
+	}
+	return had > 0
 }
 
 // alike tells how many events from i on are of one stream and delivered, in a row; at least 1.

@@ -77,7 +77,7 @@ func (l *lane) pick(now time.Time) (best int, wait time.Duration) {
 			}
 			journal = true
 		}
-		if r.attempts == 0 && !r.c.letters && r.c.n >= tooFar {
+		if !r.c.letters && r.attempts == 0 && r.c.n >= tooFar {
 			continue
 		}
 		if d := r.until.Sub(now); d > 0 {
@@ -96,7 +96,7 @@ func (l *lane) pick(now time.Time) (best int, wait time.Duration) {
 // fit leaves of a run what is to be sent now: nothing whose stream is parked, and no more than one Send takes. A run whose result
 // is not known stays as it was.
 func (l *lane) fit(r *run) *run {
-	if r.fails > 0 {
+	if r.fails > 0 || r.sick {
 		return r
 	}
 	if !r.c.letters && l.breakers.any() {
@@ -280,7 +280,7 @@ func (l *lane) failed(ctx context.Context, r *run, err error, whole bool) {
 	if ctx.Err() != nil { // it says nothing of the sink
 		return
 	}
-	if r.sick && fault.Of(err) == fault.Retryable && fault.Pause(err) == 0 {
+	if r.sick {
 		l.again(r, now)
 		return
 	}
@@ -300,9 +300,15 @@ func (l *lane) failed(ctx context.Context, r *run, err error, whole bool) {
 	l.tell(what, err, pause)
 }
 
-// again paces what fails alone. If it goes on failing it is cut in two, to find out what it is; of letters, one is left for another time.
+// again paces what fails alone. A pause that the peer asks for is the lane's, and then others go first. If it goes on failing it is
+// cut in two, to find out what it is; of letters, one is left for another time.
 func (l *lane) again(r *run, now time.Time) {
-	r.until = now.Add(r.pacer.Next(r.err))
+	pause := r.pacer.Next(r.err)
+	if fault.Of(r.err) == fault.Retryable {
+		l.pace.wait(fault.Pause(r.err), now)
+		pause = max(pause, 2*fault.Pause(r.err))
+	}
+	r.until = now.Add(pause)
 	if !r.named { // only now: before others passed it may have failed with all the rest
 		r.named = true
 		l.log.Warn("events fail while others pass: they are tried again apart", zap.Stringer("what", r))

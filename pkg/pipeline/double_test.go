@@ -172,7 +172,7 @@ func (m *memory) put(first, n int) {
 	c.Key = audits
 	for i := range n {
 		id := fmt.Sprint(first + i)
-		c.Records = append(c.Records, event.Record{Key: audits, ID: id, Time: time.Now(), Raw: []byte(`{"id":"` + id + `"}`)})
+		c.Records = append(c.Records, event.Record{Key: audits, ID: id, Time: time.Now().Add(time.Duration(i)), Raw: []byte(`{"id":"` + id + `"}`)})
 	}
 	m.Append(context.Background(), c)
 }

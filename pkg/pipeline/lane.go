@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/retry"
 )
 
@@ -17,6 +18,7 @@ const (
 	mostInFlight = 16 << 20 // bytes of bodies between the reader and the lane's step
 	leastRoom    = 1 << 20  // the reader goes on when there is so much
 	mostWindow   = 64       // chunks there
+	mostLetters  = 1 << 18  // bytes of a step: where there is no room for more, the lane stands before the first that has none, or nearly so
 )
 
 // lane takes records out of the journal for one sink, at the sink's pace. One goroutine renders and cuts the journal, one does so
@@ -72,9 +74,8 @@ type lane struct {
 // shown is what run lets others see.
 type shown struct {
 	inFlight int
-	events   int      // most of one Send at the moment; 0: no limit
-	sick     []string // what waits although others pass
-	since    time.Time
+	events   int     // most of one Send at the moment; 0: no limit
+	sick     []Fault // what waits although others pass
 }
 
 func newLane(p *Pipeline, o *Outlet, at event.LaneState) *lane {
@@ -237,9 +238,9 @@ func (l *lane) beginStep(ctx context.Context) {
 		return
 	}
 	l.step = event.LaneStep{Sink: l.outlet.Name, Counts: map[event.StreamKey]event.SinkCounts{}}
-	whole := 0
+	whole, room := 0, mostLetters
 	for _, c := range l.window {
-		if !c.pass(&l.step) {
+		if !c.pass(&l.step, &room) {
 			break
 		}
 		whole++
@@ -276,11 +277,12 @@ func (l *lane) hasStepped(err error) {
 		l.window = nil // nothing may be stepped over behind what was not saved
 		return
 	}
+	shut := false
 	for i := range l.step.Parked {
-		if !l.breakers.isOpen(l.step.Parked[i].Record.Key) { // it was shut meanwhile
-			l.p.letters.Broadcast()
-			break
-		}
+		shut = !l.breakers.parked(&l.step.Parked[i].Record) || shut
+	}
+	if shut {
+		l.p.letters.Broadcast()
 	}
 	l.p.room.Broadcast()
 }
@@ -301,7 +303,7 @@ func (l *lane) end(ctx context.Context) {
 	if l.stepping {
 		l.hasStepped(<-l.stepped)
 	}
-	if l.beginStep(ctx); l.stepping {
+	for l.beginStep(ctx); l.stepping; l.beginStep(ctx) {
 		l.hasStepped(<-l.stepped)
 	}
 	for _, c := range l.away {
@@ -312,18 +314,13 @@ func (l *lane) end(ctx context.Context) {
 
 // show lets others see how the lane fares.
 func (l *lane) show() {
-	var sick []string
-	var since time.Time
+	var sick []Fault
 	for _, r := range l.sick {
-		if !r.named {
-			continue
-		}
-		sick = append(sick, r.String())
-		if since.IsZero() || r.since.Before(since) {
-			since = r.since
+		if r.named {
+			sick = append(sick, Fault{Part: "sink " + l.outlet.Name, Blocked: fault.Of(r.err) == fault.Blocked, Err: r.String(), Since: r.since, Times: r.attempts})
 		}
 	}
 	l.mu.Lock()
-	l.shown = shown{inFlight: l.inFlight, events: l.pace.events(), sick: sick, since: since}
+	l.shown = shown{inFlight: l.inFlight, events: l.pace.events(), sick: sick}
 	l.mu.Unlock()
 }

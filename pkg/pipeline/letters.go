@@ -144,7 +144,15 @@ func (ls *letters) through(ctx context.Context) bool {
 // probe tries one of the parked letters of a stream. When it is accepted the others follow.
 func (ls *letters) probe(ctx context.Context, key event.StreamKey, turn int) {
 	parkedOnes := event.LetterFilter{Stream: key.String(), States: []event.LetterState{event.Parked}}
-	found := ls.look(parkedOnes, turn+1)
+	var found []event.DeadLetter
+	at := 0
+	if parkedOnes.From = ls.breakers.fresh(key, turn); !parkedOnes.From.IsZero() {
+		found = ls.look(parkedOnes, 1)
+	}
+	if len(found) == 0 {
+		parkedOnes.From, at = time.Time{}, turn
+		found = ls.look(parkedOnes, turn+1)
+	}
 	switch {
 	case ls.failing, len(found) == 0 && ls.parking.Load() > 0: // the latter are not written yet
 		ls.breakers.probed(key, turn, "", time.Now().Add(probeEvery))
@@ -153,13 +161,13 @@ func (ls *letters) probe(ctx context.Context, key event.StreamKey, turn int) {
 		ls.log.Info("nothing of a parked stream is left: its events are sent again", zap.String("stream", key.String()))
 		ls.breakers.shut(key)
 		return
-	case len(found) <= turn:
-		turn = 0
+	case len(found) <= at:
+		turn, at = 0, 0
 	}
 	ls.fresh()
 	ls.c.probe = true
 	defer func() { ls.c.probe = false }()
-	ls.add(&found[turn])
+	ls.add(&found[at])
 	if !ls.through(ctx) {
 		return
 	}

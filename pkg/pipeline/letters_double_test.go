@@ -83,7 +83,7 @@ func (m *memory) Letters(f event.LetterFilter, n int) (found []event.DeadLetter,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, d := range m.letters {
-		if d.Sink == f.Sink && slices.Contains(f.States, d.State) && (f.Stream == "" || f.Stream == d.Record.Key.String()) && len(found) < n {
+		if d.Sink == f.Sink && slices.Contains(f.States, d.State) && (f.Stream == "" || f.Stream == d.Record.Key.String()) && !d.Record.Time.Before(f.From) && len(found) < n {
 			found = append(found, d)
 		}
 	}

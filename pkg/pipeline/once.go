@@ -135,7 +135,7 @@ func (p *Pipeline) summary(before Status, read bool) Summary {
 	}
 	for _, k := range after.Sinks {
 		was := sunk[k.Name]
-		s.Sinks[k.Name] = SinkSummary{Delivered: k.Delivered - was.Delivered, Filtered: k.Filtered - was.Filtered, Dead: k.Dead - was.Dead, Pending: k.Pending}
+		s.Sinks[k.Name] = SinkSummary{Delivered: k.Delivered - was.Delivered, Filtered: k.Filtered - was.Filtered, Dead: k.Dead - min(k.Dead, was.Dead), Pending: k.Pending}
 		if k.Pending > 0 || k.Dead > was.Dead {
 			s.Complete = false
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -236,18 +237,24 @@ func (l *lane) put(c *chunk, r *event.Record, at row, shared *rendering, i int) 
 		return
 	}
 	var err error
-	ev := event.Event{Record: *r}
+	own := *r
+	if l.outlet.Keep != nil { // or the few that are kept hold whole batches in memory
+		own.ID, own.Raw = strings.Clone(r.ID), slices.Clone(r.Raw)
+	}
+	ev := event.Event{Record: own}
 	before := len(c.buf)
 	switch {
 	case shared == nil:
 		at.raw, err = l.render1(c, &ev.Record)
 	case shared.errs != nil && shared.errs[i] != nil:
 		err = shared.errs[i]
+	case l.outlet.Keep != nil:
+		c.buf = append(c.buf, shared.bodies[i]...)
 	default:
 		ev.Body = shared.bodies[i]
 	}
 	if err != nil {
-		at.why = l.letter(*r, "the record cannot be mapped: "+err.Error(), "", 0)
+		at.why = l.letter(own, "the record cannot be mapped: "+err.Error(), "", 0)
 		c.aside = append(c.aside, aside{row: at, before: len(c.events), key: r.Key, n: 1})
 		return
 	}
@@ -256,7 +263,7 @@ func (l *lane) put(c *chunk, r *event.Record, at row, shared *rendering, i int) 
 	c.events = append(c.events, ev)
 	c.rows = append(c.rows, at)
 	c.ends = append(c.ends, len(c.buf))
-	c.shared = append(c.shared, shared != nil)
+	c.shared = append(c.shared, ev.Body != nil)
 }
 
 // render1 appends a record's body to the chunk. Where the outlet trims, the record's raw form becomes the trimmed one, and original

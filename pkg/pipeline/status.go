@@ -133,9 +133,7 @@ func (l *lane) report(st *Status, sink *SinkStatus) {
 	sink.InFlight, sink.BatchEvents = l.shown.inFlight, l.shown.events
 	st.Faults = l.state.report(st.Faults, "sink "+l.outlet.Name)
 	st.Faults = l.save.report(st.Faults, "sink "+l.outlet.Name)
-	for _, what := range l.shown.sick {
-		st.Faults = append(st.Faults, Fault{Part: "sink " + l.outlet.Name, Err: what, Since: l.shown.since})
-	}
+	st.Faults = append(st.Faults, l.shown.sick...)
 	st.Faults = l.unread.report(st.Faults, "journal of sink "+l.outlet.Name)
 }
 
