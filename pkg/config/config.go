@@ -55,7 +55,7 @@ type Entra struct {
 // Sink is one receiver: exactly one of the blocks below schema and streams.
 type Sink struct {
 	Name     string          `yaml:"name"`
-	Schema   Schema          `yaml:"schema,omitempty"`    // default ecs
+	Schema   Schema          `yaml:"schema,omitempty"`    // default envelope for splunk, else ecs
 	Streams  []string        `yaml:"streams,omitempty"`   // patterns; default all
 	Route    route.Config    `yaml:",inline"`             // which records of them, and what of each
 	WhenFull string          `yaml:"when_full,omitempty"` // of the journal: wait (default) | skip_oldest
@@ -279,12 +279,15 @@ const skipOldest = "skip_oldest"
 // SkipsOldest tells whether the sink gives up its oldest records when the journal is full, where others make fetching wait.
 func (s Sink) SkipsOldest() bool { return s.WhenFull == skipOldest }
 
-// SchemaName is the schema's name, the default included.
+// SchemaName is the schema's name, the default included: what most detection rules of the sink's product are written against.
 func (s Sink) SchemaName() string {
-	if s.Schema.Name == "" {
-		return "ecs"
+	switch {
+	case s.Schema.Name != "":
+		return s.Schema.Name
+	case s.Splunk != nil:
+		return "envelope"
 	}
-	return s.Schema.Name
+	return "ecs"
 }
 
 // Wants tells whether the sink takes the stream.

@@ -229,6 +229,9 @@ func TestColonsInFlowLists(t *testing.T) {
 	if got := fmt.Sprint(cfg.Sinks[1].Kafka.Brokers, cfg.Sinks[2].Splunk.Endpoints[0]); got != "[k1.example.com:9092 k2.example.com:9092 192.0.2.1:9092]https://splunk.example.com:8088" {
 		t.Errorf("read as %s", got)
 	}
+	if got := cfg.Sinks[1].SchemaName() + " " + cfg.Sinks[2].SchemaName(); got != "ecs envelope" {
+		t.Errorf("default schemas of kafka and splunk: %s", got)
+	}
 	if _, err := Parse("x.yaml", []byte(strings.Replace(text, "k1.example.com:9092,", "k1: 9092,", 1)), schemas(t)); err == nil {
 		t.Error("a mapping was taken for a broker")
 	}

@@ -82,6 +82,29 @@ func BenchmarkSchema(b *testing.B) {
 	}
 }
 
+// BenchmarkElastic renders the profile of ecs that repeats the record under other names, in the same way.
+func BenchmarkElastic(b *testing.B) {
+	for _, family := range []string{"signins", "audits"} {
+		page, size := benchPage(b, family)
+		b.Run(family, func(b *testing.B) {
+			render := renderPage(b, page, "ecs", map[string]string{"profile": "elastic", "raw": "drop"})
+			b.SetBytes(size)
+			b.ReportAllocs()
+			var rendering, scanning time.Duration
+			for b.Loop() {
+				begun := time.Now()
+				render()
+				between := time.Now()
+				scanPage(page)
+				rendering += between.Sub(begun)
+				scanning += time.Since(between)
+			}
+			b.ReportMetric(float64(rendering)/float64(scanning), "ratio")
+			b.ReportMetric(float64(rendering.Nanoseconds())/float64(b.N*len(page)), "ns/record")
+		})
+	}
+}
+
 // mostRatio is how many times a bare scan's time a sign-in's way to ECS may take, the record kept.
 const mostRatio = 3
 
@@ -101,5 +124,30 @@ func TestECSIsCheap(t *testing.T) {
 	t.Logf("%d records: scan %v, ECS %v, ratio %.2f", len(page), scanning, rendering, ratio)
 	if ratio > mostRatio {
 		t.Errorf("ratio %.2f, want at most %d", ratio, mostRatio)
+	}
+}
+
+// TestEnvelopeIsCheap holds the envelope, and the profile that writes the record under other names, against the scan of the same run.
+func TestEnvelopeIsCheap(t *testing.T) {
+	page, _ := benchPage(t, "signins")
+	for _, c := range []struct {
+		name    string
+		options map[string]string
+		most    float64
+	}{{"envelope", nil, 4}, {"ecs", map[string]string{"profile": "elastic", "raw": "drop"}, 5.5}} {
+		render := renderPage(t, page, c.name, c.options)
+		rendering, scanning := time.Hour, time.Hour
+		for range 500 {
+			begun := time.Now()
+			render()
+			between := time.Now()
+			scanPage(page)
+			rendering, scanning = min(rendering, between.Sub(begun)), min(scanning, time.Since(between))
+		}
+		ratio := float64(rendering) / float64(scanning)
+		t.Logf("%s %v: %d records: scan %v, rendering %v, ratio %.2f", c.name, c.options, len(page), scanning, rendering, ratio)
+		if ratio > c.most {
+			t.Errorf("%s %v: ratio %.2f, want at most %g", c.name, c.options, ratio, c.most)
+		}
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/logferry/logferry/pkg/jsonscan"
 )
 
-// form is a form of lines.
-type form uint8
+// lineForm is a form of lines.
+type lineForm uint8
 
 const (
-	formCEF form = iota
+	formCEF lineForm = iota
 	formLEEF
 )
 
 // line appends key=value pairs to a line. Absent values write nothing, and so do those that have nothing but blanks.
 type line struct {
 	buf     []byte
-	form    form
+	form    lineForm
 	start   int // where the pairs begin
 	scratch []byte
 }

@@ -64,7 +64,12 @@ func (j *job) ecsCore(rec *event.Record, o options) {
 		actor = person{id: m.servicePrincipalID, name: m.servicePrincipal}
 	}
 	j.ecsBegin(rec, nil)
-	j.ecsEventCore(rec, nil, "azure."+rec.Key.Family())
+	if o.elastic && rec.Key.Family() == "risk" {
+		j.ecsEventCore(rec, nil, "azure.identity_protection")
+		w.string("action", j.tables.envelopeOf(rec.Key.Stream).operation)
+	} else {
+		j.ecsEventCore(rec, nil, "azure."+rec.Key.Family())
+	}
 	w.end()
 	w.object("user")
 	j.ecsPerson(actor)
@@ -75,6 +80,9 @@ func (j *job) ecsCore(rec *event.Record, o options) {
 	w.object("trace")
 	w.text("id", m.correlationID)
 	w.end()
+	if o.elastic && rec.Key.Family() == "risk" {
+		j.elasticRisk(rec, actor)
+	}
 	j.ecsCommon(rec, actor, m.address)
 	j.ecsLogferry(rec)
 	w.end()

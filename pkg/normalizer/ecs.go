@@ -44,15 +44,19 @@ func mailOf(name text) (email, domain text) {
 // ecsBegin opens the event with its time: the record's own text where that is sound, so that no digit is lost. A time that the
 // fetcher has turned down (year 1 stands for none) does not come back here.
 func (j *job) ecsBegin(rec *event.Record, own text) {
+	j.out.begin()
+	j.eventTime("@timestamp", rec, own)
+}
+
+func (j *job) eventTime(name string, rec *event.Record, own text) {
 	w := &j.out
-	w.begin()
 	switch {
 	case rec.Flags&event.FlagNoTime == 0 && isUTC(own):
-		w.text("@timestamp", own)
+		w.text(name, own)
 	case !rec.Time.IsZero():
-		w.time("@timestamp", rec.Time)
+		w.time(name, rec.Time)
 	default:
-		w.time("@timestamp", rec.Read)
+		w.time(name, rec.Read)
 	}
 }
 
@@ -98,6 +102,7 @@ func (j *job) ecsCommon(rec *event.Record, actor person, from address) {
 	w.ips("ip", j.related.ips)
 	w.texts("user", j.related.users)
 	w.texts("hosts", j.related.hosts)
+	w.texts("entity", j.related.entities)
 	w.end()
 }
 

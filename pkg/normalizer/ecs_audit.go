@@ -44,6 +44,9 @@ func (j *job) ecsAudit(rec *event.Record, o options) {
 	w.object("trace")
 	w.text("id", m.correlationID)
 	w.end()
+	if o.elastic {
+		j.elasticAudit(rec)
+	}
 	j.ecsCommon(rec, actor, m.by.user.address)
 	j.ecsLogferry(rec)
 	w.object("role")

@@ -49,6 +49,9 @@ func (j *job) ecsSignIn(rec *event.Record, o options) {
 	w.text("id", m.originalRequestID)
 	w.end()
 	w.end()
+	if o.elastic {
+		j.elasticSignIn(rec)
+	}
 	j.ecsCommon(rec, actor, m.address)
 	j.ecsSignInLogferry(rec)
 	j.ecsEnd(rec, o)
@@ -86,6 +89,9 @@ var authentication = []string{"authentication"}
 func (j *job) ecsOutcome(o options) string {
 	if j.signIn.result == resultInterrupted {
 		return o.interrupted
+	}
+	if o.elastic && j.signIn.result == resultNone {
+		return "success" // as Elastic's integration has it
 	}
 	return j.tables.signInResults[j.signIn.result].ecs
 }

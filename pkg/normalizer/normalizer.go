@@ -178,8 +178,14 @@ func (j *job) renderECS(rec *event.Record, o options) error {
 func appendLine(dst, raw []byte) []byte {
 	start := len(dst)
 	dst = append(dst, bytes.Trim(raw, " \t\r\n")...)
+	joinLines(dst[start:])
+	return dst
+}
+
+// joinLines puts blanks for line ends.
+func joinLines(b []byte) {
 	for _, end := range []byte{'\n', '\r'} {
-		for rest := dst[start:]; ; {
+		for rest := b; ; {
 			i := bytes.IndexByte(rest, end)
 			if i < 0 {
 				break
@@ -188,5 +194,4 @@ func appendLine(dst, raw []byte) []byte {
 			rest = rest[i+1:]
 		}
 	}
-	return dst
 }

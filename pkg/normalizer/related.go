@@ -13,17 +13,26 @@ const mostRelated = 256
 type related struct {
 	users, hosts []text
 	ips          []netip.Addr
+	entities     []text // profile elastic only
 }
 
 func (r *related) reset() {
 	clear(r.users)
 	clear(r.hosts)
+	clear(r.entities)
+	r.entities = r.entities[:0]
 	r.users, r.hosts, r.ips = r.users[:0], r.hosts[:0], r.ips[:0]
 }
 
 func (r *related) user(names ...text) {
 	for _, t := range names {
 		r.users = addText(r.users, t)
+	}
+}
+
+func (r *related) entity(ids ...text) {
+	for _, t := range ids {
+		r.entities = addText(r.entities, t)
 	}
 }
 

@@ -20,7 +20,9 @@ type schema struct {
 // schemas are those that there are: a writer in a file of its own, and a row here.
 var schemas = [...]schema{
 	// Elastic Common Schema 9.4 with the record under "entra"
-	{"ecs", []choice{{"interrupted_outcome", []string{"unknown", "failure", "success"}}, rawChoice}, (*job).renderECS},
+	{"ecs", []choice{{"profile", []string{"standard", "elastic"}}, {"interrupted_outcome", []string{"unknown", "failure", "success"}}, rawChoice}, (*job).renderECS},
+	// the form in which Azure Monitor sends these records to an Event Hub, the record under "properties"
+	{"envelope", []choice{{"case", []string{"eventhub", "graph"}}}, (*job).renderEnvelope},
 	// Open Cybersecurity Schema Framework 1.8.0 with the record as the text "raw_data"
 	{"ocsf", []choice{rawChoice}, (*job).renderOCSF},
 	// Splunk's Common Information Model (data models Authentication and Change), flat, with the record under "raw"
@@ -71,6 +73,11 @@ func unknownSchema(name string) error {
 //
 //	raw=keep|drop                                 with or without the record itself under "entra"
 //	interrupted_outcome=unknown|failure|success   event.outcome of a sign-in that waits for the user (MFA asked, consent, ..)
+//	profile=standard|elastic                      elastic: with azure.* as Elastic's integration lays it out, and its outcomes
+//
+// Options of envelope:
+//
+//	case=eventhub|graph   without null members and with userType in capitals, or the record as Graph sends it
 //
 // Of cim raw=keep|drop, of cef and leef raw=drop|keep. The first value is the default; an option at its default is left out of the canonical form, so that lanes which render
 // alike compare equal. The error names what there is.
@@ -79,13 +86,20 @@ func (n *Normalizer) Schema(name string, options map[string]string) (event.Schem
 	if err != nil {
 		return event.Schema{}, err
 	}
+	if name == "envelope" && options["raw"] != "" {
+		return event.Schema{}, fmt.Errorf("schema envelope: option raw: the record is the event itself, under properties, so there is nothing to keep beside it or to drop")
+	}
 	var canonical []string
 	for _, key := range slices.Sorted(maps.Keys(options)) {
 		i := slices.IndexFunc(choices, func(c choice) bool { return c.key == key })
 		if i < 0 {
 			return event.Schema{}, unknownOption(name, key, choices)
 		}
-		switch values := choices[i].values; slices.Index(values, options[key]) {
+		values := choices[i].values
+		if key == "interrupted_outcome" && options["profile"] == "elastic" {
+			values = []string{"failure", "unknown", "success"} // the default is Elastic's
+		}
+		switch slices.Index(values, options[key]) {
 		case -1:
 			return event.Schema{}, fmt.Errorf("schema %s: option %s is %q: want one of %s", name, key, options[key], strings.Join(values, ", "))
 		case 0:
@@ -112,6 +126,8 @@ type options struct {
 	dropRaw     bool
 	keepRaw     bool   // of schemas that drop it by themselves
 	interrupted string // event.outcome of an interrupted sign-in
+	elastic     bool   // ecs, profile elastic
+	graphCase   bool   // envelope, case graph
 }
 
 // parseOptions reads the canonical form that Schema gives. It runs once per record and does not allocate.
@@ -126,6 +142,12 @@ func parseOptions(s string) (options, error) {
 			o.dropRaw, o.keepRaw = value == "drop", value == "keep"
 		case "interrupted_outcome":
 			o.interrupted = value
+		case "profile": // which stands behind interrupted_outcome
+			if o.elastic = value == "elastic"; o.elastic && !strings.Contains(s, "interrupted_outcome=") {
+				o.interrupted = "failure"
+			}
+		case "case":
+			o.graphCase = value == "graph"
 		default:
 			return o, fmt.Errorf("unknown option %q in schema options %q: use Normalizer.Schema to make them", key, s)
 		}

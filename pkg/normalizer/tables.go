@@ -25,6 +25,11 @@ type tables struct {
 	objects    objects
 	words      map[string]*vocabulary
 
+	envelope                      []envelopeRow
+	legacySignIn, legacyAudit     []moved
+	legacyLayouts, elasticLayouts layouts
+	snakeAny                      *layout // every name in snake case, at any depth
+
 	// words by what they are of
 	riskLevels, riskStates, conditionalAccess, policyResults, protocols, methods, incomingTokens *vocabulary
 	auditResults, loginStatuses, targetTypes, networkTypes, tokenIssuers, userTypes              *vocabulary
@@ -96,7 +101,8 @@ type system struct {
 }
 
 func loadTables() (*tables, error) {
-	t := &tables{codes: map[int64]errorCode{}, activities: map[string]*activity{}, operations: map[string]*activity{}, words: map[string]*vocabulary{}}
+	t := &tables{codes: map[int64]errorCode{}, activities: map[string]*activity{}, operations: map[string]*activity{}, words: map[string]*vocabulary{},
+		legacyLayouts: layouts{}}
 	t.beginMembers()
 	for _, f := range []struct {
 		name    string
@@ -111,6 +117,9 @@ func loadTables() (*tables, error) {
 		{"ocsf_names", 3, t.addOCSFName},
 		{"words", 7, t.addWord},
 		{"members", 3, t.addMember},
+		{"envelope", 7, t.addEnvelope},
+		{"legacy", 3, t.addLegacy},
+		{"elastic", 4, t.addElastic},
 	} {
 		if err := loadTable(f.name, f.columns, f.add); err != nil {
 			return nil, err

@@ -89,8 +89,13 @@ func TestNothingLeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	var schemas []event.Schema
-	for _, name := range []string{"raw", "ecs"} {
-		schema, err := n.Schema(name, nil)
+	for _, name := range []string{"raw", "ecs", "envelope", "ecs elastic"} {
+		name, profile, _ := strings.Cut(name, " ")
+		options := map[string]string{"profile": profile}
+		if profile == "" {
+			options = nil
+		}
+		schema, err := n.Schema(name, options)
 		if err != nil {
 			t.Fatal(err)
 		}

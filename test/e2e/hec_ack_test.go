@@ -52,7 +52,7 @@ func TestHECWithAck(t *testing.T) {
 
 // hec is a sink's block; its events are found by source.
 func (g *graph) hec(source, endpoint, ack string) string {
-	return fmt.Sprintf("name: %[1]s\nsplunk: {endpoints: [%[2]s], token_file: %[3]s, source: %[1]s, ack: %[4]s, batch: {events: 100}}",
+	return fmt.Sprintf("name: %[1]s\nschema: ecs\nsplunk: {endpoints: [%[2]s], token_file: %[3]s, source: %[1]s, ack: %[4]s, batch: {events: 100}}",
 		source, endpoint, g.file("client-secret"), ack)
 }
 

@@ -126,7 +126,7 @@ func TestHEC(t *testing.T) {
 	secure := receive(t, "hecpeer", g.file("peer-tls"), "-tls")
 	token := g.file("token")
 	writeFile(t, token, "11111111-2222-3333-4444-555555555555\n")
-	block := "name: %[1]s\nsplunk: {endpoints: [%[2]s], token_file: " + token + ", source: %[1]s, compression: %[3]s%[4]s}"
+	block := "name: %[1]s\nschema: ecs\nsplunk: {endpoints: [%[2]s], token_file: " + token + ", source: %[1]s, compression: %[3]s%[4]s}"
 	config := g.config(t, "c.yaml", "",
 		fmt.Sprintf(block, "zipped", "http://"+r.Address, "gzip", ""),
 		fmt.Sprintf(block, "plain", "http://"+r.Address, "none", ", batch: {events: 7}"),
@@ -187,7 +187,7 @@ func TestAllSinksOneOfThemDead(t *testing.T) {
 	config := g.config(t, "c.yaml", "",
 		"name: relay\nsyslog: {address: tcp://"+relay.Address+", max_message_bytes: 60KiB}",
 		"name: lake\nkafka: {brokers: ["+lake.Address+"], topic: entra}",
-		"name: splunk\nsplunk: {endpoints: [http://"+dead+"], token_file: "+token+"}",
+		"name: splunk\nschema: ecs\nsplunk: {endpoints: [http://"+dead+"], token_file: "+token+"}",
 		"name: files\nfile: {path: \""+g.file("out/{stream}.ndjson")+"\"}",
 		"name: terminal\nschema: raw\nstdout: {}")
 	s, r := runOnce(t, config, 3, "--patience", "2s")

@@ -33,7 +33,7 @@ func TestNoSecretAnywhere(t *testing.T) {
 	writeFile(t, g.file("password"), canaries["Kafka password"])
 	sinks := []string{
 		g.archive(),
-		"name: splunk\nsplunk: {endpoints: [http://" + freeAddress(t) + ", " + g.url + "], token_file: " + g.file("hec-token") + "}",
+		"name: splunk\nschema: ecs\nsplunk: {endpoints: [http://" + freeAddress(t) + ", " + g.url + "], token_file: " + g.file("hec-token") + "}",
 		"name: lake\nkafka: {brokers: [\"" + freeAddress(t) + "\"], topic: entra, sasl: {mechanism: plain, username: u, password_file: " + g.file("password") + "}}",
 	}
 	// Receivers that look at the secrets, where there are any.

@@ -159,7 +159,7 @@ func TestHugeRecord(t *testing.T) {
 	writeFile(t, g.file("token"), "token")
 	config := g.config(t, "c.yaml", "", g.archive(),
 		"name: relay\nsyslog: {address: tcp://"+relay.Address+", max_message_bytes: 60KiB}",
-		"name: splunk\nsplunk: {endpoints: [http://"+splunk.Address+"], token_file: "+g.file("token")+"}",
+		"name: splunk\nschema: ecs\nsplunk: {endpoints: [http://"+splunk.Address+"], token_file: "+g.file("token")+"}",
 		"name: lake\nkafka: {brokers: ["+lake.Address+"], topic: entra, compression: none}")
 	s, _ := runOnce(t, config, 3)
 	want := g.shown(t)

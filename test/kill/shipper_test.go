@@ -52,6 +52,7 @@ sources:
       budget: {requests: 150, per: 10s}
 sinks:
   - name: hec
+    schema: ecs
     splunk: {endpoints: [%[10]s], token_file: %[5]q, batch: {events: %[11]d, linger: 200ms}}
   - name: syslog
     schema: raw

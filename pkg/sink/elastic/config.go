@@ -86,7 +86,7 @@ func (c Config) CheckSchema(name string) error {
 		return fmt.Errorf("schema %s is text, and documents are JSON", name)
 	}
 	if c.withDefaults().DataStream != "" && name != "ecs" {
-		return fmt.Errorf("schema %s has no @timestamp, which a data stream needs: use ecs, or index instead of data_stream", name)
+		return fmt.Errorf("schema %s has no @timestamp, which a data stream needs: use ecs (its profile elastic has the fields of Elastic's rules), or index instead of data_stream", name)
 	}
 	return nil
 }

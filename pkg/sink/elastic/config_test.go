@@ -66,7 +66,7 @@ func TestSchema(t *testing.T) {
 		schema string
 		ok     bool
 	}{
-		{Config{}, "ecs", true}, {Config{}, "raw", false}, {Config{DataStream: "logs-x-y"}, "raw", false},
+		{Config{}, "ecs", true}, {Config{}, "raw", false}, {Config{DataStream: "logs-x-y"}, "raw", false}, {Config{}, "envelope", false},
 		{Config{Index: "entra-{date}"}, "raw", true}, {Config{Index: "entra-{date}"}, "ecs", true},
 		{Config{Index: "entra-{date}"}, "cim", true}, {Config{Index: "entra-{date}"}, "cef", false}, {Config{Index: "entra-{date}"}, "leef", false},
 	} {
