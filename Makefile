@@ -21,7 +21,7 @@ RACE_SEEDS ?= 50
 # What it prints of a world that fails, then its sums.
 SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos tenants fuzz bench bench-sinks chart image tidy-check
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos contract tenants fuzz bench bench-sinks chart image tidy-check
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
@@ -79,6 +79,11 @@ kill:
 # All sinks at once behind receivers that fail at random, ten times what make test has.
 chaos:
 	go test ./test/chaos -count=1 -v -events 3000000 -timeout 2h
+
+# A million events through each sink, with the most memory that took.
+contract:
+	go test ./pkg/sink/{collector,elastic,file,kafka,splunk,syslog} -run '^TestContract' -count=1 -v -long -timeout 1h | \
+	  sed -nE '/events, .* peak heap|^(FAIL|ok)|--- FAIL/p'
 
 # A thousand quiet tenants in one process: what it holds to, and in one line what it costs.
 tenants:
