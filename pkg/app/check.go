@@ -161,8 +161,9 @@ func (c *checker) sink(ctx context.Context, s config.Sink, records []event.Recor
 	defer cancel()
 	schema, err := c.normalizer.Schema(s.SchemaName(), s.Schema.Options)
 	var sink pipeline.Sink
+	var trimmer *route.Trimmer
 	if err == nil {
-		_, err = route.NewTrimmer(s.Route) // a key that is missing is found here, not at the start
+		trimmer, err = route.NewTrimmer(s.Route) // a key that is missing is found here, not at the start
 	}
 	if err == nil {
 		sink, err = c.App.sink(s, schema, func(event.StreamKey, int) {}, func(event.StreamKey, int) {})
@@ -173,7 +174,7 @@ func (c *checker) sink(ctx context.Context, s config.Sink, records []event.Recor
 	}
 	defer sink.Close()
 	if c.send {
-		line.Says, err = c.sendTest(ctx, s, sink, schema, records)
+		line.Says, err = c.sendTest(ctx, s, sink, trimmer, schema, records)
 	} else {
 		line.Says, err = probe(ctx, s.Block(), sink, records)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra"
 	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/route"
 )
 
 // testRecord makes a record that goes where the stream's records go and that nobody can take for one of them: it says so in clear
@@ -34,12 +35,18 @@ func testRecord(tenant, stream string, now time.Time) event.Record {
 	return event.Record{Key: event.StreamKey{Cloud: "test", Tenant: tenant, Stream: stream}, ID: id, Time: now, Read: now, Raw: raw}
 }
 
-// sendTest sends the first of records, an audit if there is one, and says where to look for it.
-func (c *checker) sendTest(ctx context.Context, s config.Sink, sink pipeline.Sink, schema event.Schema, records []event.Record) (says string, err error) {
+// sendTest sends the first of records, an audit if there is one, and says where to look for it. The sink sees of it what it is to see
+// of others.
+func (c *checker) sendTest(ctx context.Context, s config.Sink, sink pipeline.Sink, trimmer *route.Trimmer, schema event.Schema, records []event.Record) (says string, err error) {
 	if len(records) == 0 {
 		return "no stream goes there, nothing was sent", nil
 	}
 	rec := records[max(0, slices.IndexFunc(records, func(r event.Record) bool { return r.Key.Stream == "audits" }))]
+	if trimmer != nil {
+		if rec.Raw, err = trimmer.Trim(nil, &rec); err != nil {
+			return "", err
+		}
+	}
 	e := event.Event{Record: rec, EventID: rec.EventID()}
 	if e.Body, err = c.normalizer.Normalize(nil, rec, schema); err != nil {
 		return "", err

@@ -145,13 +145,14 @@ sinks:
   - {name: archive, schema: raw, file: {path: %[5]q}}
   - {name: mapped, file: {path: %[6]q}}
   - {name: console, schema: raw, stdout: {}}
+  - {name: trimmed, schema: raw, drop_fields: [ipAddress], file: {path: %[10]q}}
   - {name: quiet, streams: [signins.*], schema: raw, file: {path: %[7]q}}
   - {name: splunk, splunk: {endpoints: ["http://%[8]s"], token_file: %[9]q}}
   - {name: collector, http: {endpoints: ["http://%[8]s"], bearer_token_file: %[9]q}}
   - {name: lake, kafka: {brokers: ["%[8]s"], topic: "entra-{family}", timeout: 3s}}
   - {name: relay, syslog: {address: "tcp://%[8]s"}}
 `, filepath.Join(dir, "state"), simulator.DefaultDomain, simulator.DefaultClientID, filepath.Join(dir, "secret"), filepath.Join(dir, "{family}", "{stream}.ndjson"),
-		filepath.Join(dir, "mapped.ndjson"), filepath.Join(dir, "quiet.ndjson"), closed, filepath.Join(dir, "token")))
+		filepath.Join(dir, "mapped.ndjson"), filepath.Join(dir, "quiet.ndjson"), closed, filepath.Join(dir, "token"), filepath.Join(dir, "trimmed.ndjson")))
 	for _, send := range []bool{false, true} {
 		var out bytes.Buffer
 		lines, err := app.Check(t.Context(), cfg, app.Options{Version: "1.2.3", Transport: sim.Client().Transport, Stdout: &out}, send)
@@ -179,6 +180,9 @@ sinks:
 				t.Errorf("without --send-test %v were made and %q was written", files, out.String())
 			}
 			continue
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, "trimmed.ndjson")); err != nil || bytes.Contains(b, []byte("192.0.2.1")) || !bytes.Contains(b, []byte("nobody@example.com")) {
+			t.Errorf("%v: the test event is %s", err, b)
 		}
 		for part, where := range map[string]string{"sink archive": filepath.Join(dir, "audits", "audits.ndjson"), "sink mapped": filepath.Join(dir, "mapped.ndjson"), "sink console": ""} {
 			l, text := found(t, lines, part), out.String()
