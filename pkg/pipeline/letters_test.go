@@ -123,7 +123,13 @@ func TestParkedAtTheStart(t *testing.T) {
 		stop()
 		m.put(100, 50)
 		sends, _ := sink.count()
-		p, stop := start(t, m, nil, Outlet{Name: "x", Sink: sink})
+		p, stop := start(t, m, nil, Outlet{Name: "x", Sink: sink, Paused: true})
+		pause(time.Hour)
+		if now, _ := sink.count(); now != sends || len(p.Status().Faults) > 0 {
+			t.Errorf("paused: %d sends, %+v", now-sends, p.Status().Faults)
+		}
+		stop()
+		p, stop = start(t, m, nil, Outlet{Name: "x", Sink: sink})
 		pause(time.Second)
 		if now, _ := sink.count(); now != sends+1 || len(p.Status().Faults) != 1 {
 			t.Errorf("%d sends after the restart, want the probe; %+v", now-sends, p.Status().Faults)

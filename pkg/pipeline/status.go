@@ -120,7 +120,9 @@ func (p *Pipeline) Status() Status {
 			sink.SinkCounts.Add(stream.Sinks[l.outlet.Name].SinkCounts)
 		}
 		l.report(&st, &sink)
-		st.Faults = l.breakers.report(st.Faults, l.outlet.Name, state.Parked, names)
+		if !l.outlet.Paused { // then nothing is tried
+			st.Faults = l.breakers.report(st.Faults, l.outlet.Name, state.Parked, names)
+		}
 		st.Sinks = append(st.Sinks, sink)
 	}
 	p.reportRoom(&st)
