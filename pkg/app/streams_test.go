@@ -196,6 +196,9 @@ func TestEveryStreamInEachSchema(t *testing.T) {
 		}
 		rec.ID = own.ID
 		families[string(topic.Append(nil, &rec))] = true
+		for _, name := range normalizer.Schemas() {
+			checkTells(t, n, rec, name)
+		}
 		for _, name := range []string{"raw", "ecs"} {
 			schema, err := n.Schema(name, nil)
 			if err != nil {
@@ -220,6 +223,30 @@ func TestEveryStreamInEachSchema(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(families)); !slices.Equal(got, []string{"entra-attributes", "entra-audits", "entra-provisioning", "entra-risk", "entra-security", "entra-signins"}) {
 		t.Error(got)
+	}
+}
+
+// checkTells: whatever the schema, a search finds the event by its id, and by the stream and the tenant that it comes from.
+func checkTells(t *testing.T, n *normalizer.Normalizer, rec event.Record, name string) {
+	t.Helper()
+	schema, err := n.Schema(name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := n.Normalize(nil, rec, schema)
+	if err != nil || bytes.ContainsAny(body, "\r\n") {
+		t.Errorf("%s as %s: %v\n%s", rec.Key.Stream, name, err, body)
+	}
+	if name == "raw" {
+		return
+	}
+	if own := []byte(`"category":"` + rec.Key.Stream + `"`); name == "envelope" && bytes.Contains(body, own) && rec.Key.Family() != "security" {
+		t.Errorf("%s has no category of Azure Monitor's: %s", rec.Key.Stream, body)
+	}
+	for _, what := range []string{rec.EventID().String(), rec.Key.Stream, rec.Key.Tenant} {
+		if !bytes.Contains(body, []byte(what)) {
+			t.Errorf("%s as %s has no %s: %s", rec.Key.Stream, name, what, body)
+		}
 	}
 }
 

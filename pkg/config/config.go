@@ -3,6 +3,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -252,8 +253,8 @@ func (s Sink) validate(schemas Schemas) []error {
 	if s.Was != "" && !namePattern.MatchString(s.Was) {
 		faults = append(faults, field.Errorf("was", "%q cannot be a sink's name", s.Was))
 	}
-	if _, err := schemas.Schema(s.SchemaName(), s.Schema.Options); err != nil {
-		faults = append(faults, field.Errorf("schema", "%v", err))
+	if wrong := s.schemaFaults(schemas); len(wrong) > 0 {
+		faults = append(faults, wrong...)
 	} else if s.Elastic != nil {
 		faults = append(faults, field.In("schema", s.Elastic.CheckSchema(s.SchemaName())))
 	}
@@ -263,6 +264,20 @@ func (s Sink) validate(schemas Schemas) []error {
 		}
 	}
 	return append(faults, s.Route.Validate(s.taken))
+}
+
+// schemaFaults puts each faulty option to its own place: tried alone, it tells its own fault only.
+func (s Sink) schemaFaults(schemas Schemas) (faults []error) {
+	name := s.SchemaName()
+	if _, err := schemas.Schema(name, nil); err != nil {
+		return []error{field.Errorf("schema", "%v", err)}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Schema.Options)) {
+		if _, err := schemas.Schema(name, map[string]string{key: s.Schema.Options[key]}); err != nil {
+			faults = append(faults, field.Errorf("schema."+key, "%v", err))
+		}
+	}
+	return faults
 }
 
 // taken gives the streams that a pattern matches and that the sink takes.

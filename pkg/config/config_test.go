@@ -76,6 +76,10 @@ func TestFaults(t *testing.T) {
 		{"an unknown stream", "    stdout: {}", "    streams: [audit]\n    stdout: {}", 9, "matches no stream"},
 		{"an unknown schema", "    stdout: {}", "    schema: xml\n    stdout: {}", 9, "xml"},
 		{"an unknown option", "    stdout: {}", "    schema: {name: ecs, colour: red}\n    stdout: {}", 9, "colour"},
+		{"an unknown option in a block", "    stdout: {}", "    schema:\n      name: ecs\n      colour: red\n    stdout: {}", 11, "colour"},
+		{"a wrong value of an option", "    stdout: {}", "    schema:\n      name: cef\n      raw: maybe\n    stdout: {}", 11, "want one of drop, keep"},
+		{"the second of two faulty options", "    stdout: {}", "    schema:\n      colour: red\n      raw: maybe\n      name: ecs\n    stdout: {}", 11, "want one of keep, drop"},
+		{"a record that cannot be dropped", "    stdout: {}", "    schema:\n      name: envelope\n      raw: drop\n    stdout: {}", 11, "under properties"},
 		{"a bad name", "name: console", "name: my console", 8, "letters, digits"},
 		{"plain http", "      tenant:", "      login_url: http://login.example.com\n      graph_url: https://graph.example.com\n      tenant:", 5, "https"},
 		{"unknown level", "sources:", "log: {level: loud}\nsources:", 2, "debug, info"},
@@ -234,6 +238,28 @@ func TestColonsInFlowLists(t *testing.T) {
 	}
 	if _, err := Parse("x.yaml", []byte(strings.Replace(text, "k1.example.com:9092,", "k1: 9092,", 1)), schemas(t)); err == nil {
 		t.Error("a mapping was taken for a broker")
+	}
+}
+
+// TestSchemaOptions: what is written below schema reaches the normalizer, for each sink its own.
+func TestSchemaOptions(t *testing.T) {
+	for written, want := range map[string]string{
+		"ecs": "ecs ", "{name: ecs}": "ecs ", "{name: ecs, raw: keep}": "ecs ", "{name: ecs, raw: drop}": "ecs raw=drop",
+		"{name: cef, raw: keep}": "cef raw=keep", "{name: cef, raw: drop}": "cef ", "{raw: keep, name: leef}": "leef raw=keep", "{name: cim, raw: drop}": "cim raw=drop", "{name: ocsf, raw: drop}": "ocsf raw=drop",
+		"{name: ecs, profile: elastic, interrupted_outcome: unknown}": "ecs interrupted_outcome=unknown,profile=elastic",
+		"{name: envelope, case: graph}":                               "envelope case=graph",
+	} {
+		cfg, err := Parse("x.yaml", []byte(minimal+"  - {name: other, schema: "+written+", stdout: {}}\n"), schemas(t))
+		if err != nil {
+			t.Errorf("%s: %v", written, err)
+			continue
+		}
+		for i, want := range []string{"ecs ", want} {
+			s := cfg.Sinks[i]
+			if got, err := schemas(t).Schema(s.SchemaName(), s.Schema.Options); err != nil || got.Name+" "+got.Options != want {
+				t.Errorf("%s: sink %s has %+v, %v, want %s", written, s.Name, got, err, want)
+			}
+		}
 	}
 }
 

@@ -217,6 +217,7 @@ func (d *decoder) schema(n ast.Node, s *Schema, path string) {
 	s.Options = map[string]string{}
 	for _, m := range members {
 		key := keyOf(m)
+		d.places[join2(path, key)] = d.placeOf(m.Key)
 		text, ok := d.scalar(m.Value, join2(path, key))
 		switch {
 		case !ok:

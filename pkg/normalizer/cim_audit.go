@@ -188,7 +188,7 @@ func (j *job) cimAttributes() {
 var roleAttribute, roleProperties = text("role"), []byte("Role.")
 
 // readAttributes collects the names of all targets' modifiedProperties in j.attrs, each once. A role that somebody got or lost is "role",
-// instead of the four properties that describe it.
+// instead of the four properties that describe it; the property that lists the others is none.
 func (j *job) readAttributes() {
 	m := &j.audit
 	roles := m.role.name != nil && m.givesRole()
@@ -204,9 +204,11 @@ func (j *job) readAttributes() {
 			continue
 		}
 		for j.Element() {
-			if p, ok := j.readProperty(); ok && len(j.attrs) < mostAttributes && (!roles || !bytes.HasPrefix(p.name, roleProperties)) {
-				j.attrs = addText(j.attrs, j.unquoted(p.name))
+			p, ok := j.readProperty()
+			if !ok || len(j.attrs) == mostAttributes || bytes.Equal(p.name, updatedNames) || roles && bytes.HasPrefix(p.name, roleProperties) {
+				continue
 			}
+			j.attrs = addText(j.attrs, j.unquoted(p.name))
 		}
 	}
 }

@@ -205,6 +205,7 @@ func TestCIMValues(t *testing.T) {
 		{"no target of the kind", "audits", `{"activityDisplayName":"Add owner to application","targetResources":[{"type":"User","id":"u1"}]}`, "object=u1 object_category=user"},
 		{"no type", "audits", `{"activityDisplayName":"Update policy","targetResources":[{"type":"Other","id":"p1"}]}`, "object=p1 object_category=policy"},
 		{"a role and more", "audits", `{"targetResources":[{"type":"User","id":"u1","modifiedProperties":[{"displayName":"Role.DisplayName","newValue":"\"Reader\""},{"displayName":"Role.ObjectID"},{"displayName":"Reason"}]}]}`, "object_attrs=role,Reason role=Reader"},
+		{"names of what was modified are no attribute", "audits", `{"targetResources":[{"type":"User","id":"u1","modifiedProperties":[{"displayName":"AccountEnabled"},{"displayName":"Included Updated Properties","newValue":"\"AccountEnabled\""}]}]}`, "object_attrs=AccountEnabled"},
 		{"quotes", "audits", `{"targetResources":[{"type":"Other","id":"a\"b\\","modifiedProperties":[{"displayName":"say \"x\""},{"displayName":"B"},{"displayName":"B"}]}]}`, `object_id=a'b\ object_attrs=say 'x',B`},
 		{"failure without a reason", "audits", `{"result":"timeout"}`, "status=failure result=timeout"},
 		{"unknown type", "audits", `{"targetResources":[{"type":"NewThing","id":"x"}]}`, "object_category=newthing object=x"},

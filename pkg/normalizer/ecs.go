@@ -71,7 +71,7 @@ func (j *job) ecsEventCore(rec *event.Record, id text, dataset string) {
 	}
 	w.time("created", rec.Read)
 	w.word("kind", eventKind(rec.Key.Stream))
-	w.word("module", "azure")
+	w.constant(`"module":"azure"`)
 	w.string("dataset", dataset)
 }
 
@@ -82,15 +82,9 @@ func (j *job) ecsCommon(rec *event.Record, actor person, from address) {
 	w.object("account")
 	w.string("id", rec.Key.Tenant)
 	w.end()
-	w.word("provider", "azure")
-	w.object("service")
-	w.word("name", "Microsoft Entra ID")
+	w.constant(`"provider":"azure","service":{"name":"Microsoft Entra ID"}`)
 	w.end()
-	w.end()
-
-	w.object("ecs")
-	w.word("version", ecsVersion)
-	w.end()
+	w.constant(`"ecs":{"version":"` + ecsVersion + `"}`)
 
 	w.object("client")
 	w.ip("ip", from.ip)

@@ -2,6 +2,7 @@ package normalizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,9 @@ type envelopeRow struct {
 }
 
 func (t *tables) addEnvelope(row []string) error {
+	if slices.ContainsFunc(t.envelope, func(r envelopeRow) bool { return r.stream == row[0] }) {
+		return fmt.Errorf("stands twice")
+	}
 	t.envelope = append(t.envelope, envelopeRow{row[0], row[1], row[2], row[3], row[4], row[5], row[6]})
 	return nil
 }

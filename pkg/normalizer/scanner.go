@@ -184,6 +184,9 @@ func (s *scanner) embedded(raw []byte) text {
 	if first := raw[0]; first != '\\' && first != '[' && first != '{' && !blank(first) {
 		return s.clean(raw)
 	}
+	if inner, ok := plainString(raw); ok {
+		return s.clean(inner)
+	}
 	s.scratch = append(s.scratch[:0], jsonscan.Unescape(s.scratch, raw)...)
 	plain := bytes.TrimSpace(s.scratch)
 	// What is inside moves to the arena: clean needs the scratch.
@@ -212,6 +215,15 @@ func (s *scanner) embedded(raw []byte) text {
 		return nil
 	}
 	return s.keep(plain)
+}
+
+// plainString gives the inside of a JSON string within a JSON string, \"x\", that has no escapes of its own: most properties are such.
+func plainString(raw []byte) (inner []byte, ok bool) {
+	if len(raw) < 2*len(escapedQuote) || !bytes.HasPrefix(raw, escapedQuote) || !bytes.HasSuffix(raw, escapedQuote) {
+		return nil, false
+	}
+	inner = raw[len(escapedQuote) : len(raw)-len(escapedQuote)]
+	return inner, bytes.IndexByte(inner, '\\') < 0
 }
 
 // bracketed tells whether b ends with the partner of its first byte.

@@ -179,7 +179,8 @@ func TestOCSFVersion(t *testing.T) {
 }
 
 func TestTablesRefuse(t *testing.T) {
-	tables := &tables{words: map[string]*vocabulary{"known": {}}, codes: map[int64]errorCode{1: {}}, activities: map[string]*activity{"add user": {}}, operations: map[string]*activity{"add": {}}}
+	tables := &tables{words: map[string]*vocabulary{"known": {}}, codes: map[int64]errorCode{1: {}}, activities: map[string]*activity{"add user": {}}, operations: map[string]*activity{"add": {}},
+		envelope: []envelopeRow{{stream: "audits"}}}
 	for _, c := range []struct {
 		add func([]string) error
 		row []string
@@ -198,6 +199,10 @@ func TestTablesRefuse(t *testing.T) {
 		{tables.addOCSF, []string{"version", "2.0.0"}},
 		{tables.addWord, []string{"known", "", "", "", "", "", ""}},
 		{tables.addWord, []string{"known", "x", "", "one", "", "", ""}},
+		{tables.addEnvelope, []string{"audits", "AuditLog", "", "activityDateTime", "correlationId", "", ""}},
+		{tables.addLegacy, []string{"signin", "unheardOf", "createdDateTime"}},
+		{tables.addElastic, []string{"audit", "targetResources", "", "maps 25"}},
+		{tables.addElastic, []string{"audit", "targetResources", "", "map many"}},
 		{tables.addMember, []string{"signin.colours", "red", ""}},
 		{tables.addMember, []string{"signin", "id", "unheard of"}},
 		{tables.addOperation, []string{"add", "iam", "user", "3001", "1", "", "", "", "", "", ""}},

@@ -36,6 +36,12 @@ func (w *writer) key(name string) {
 	w.buf = append(w.buf, '"', ':')
 }
 
+// constant writes members that are the same in every event.
+func (w *writer) constant(members string) {
+	w.next()
+	w.buf = append(w.buf, members...)
+}
+
 // begin opens the event itself.
 func (w *writer) begin() { w.buf = append(w.buf, '{') }
 
