@@ -62,22 +62,7 @@ func BenchmarkSchema(b *testing.B) {
 	for _, family := range []string{"signins", "audits"} {
 		page, size := benchPage(b, family)
 		for _, name := range Schemas() {
-			b.Run(name+"/"+family, func(b *testing.B) {
-				render := renderPage(b, page, name, nil)
-				b.SetBytes(size)
-				b.ReportAllocs()
-				var rendering, scanning time.Duration
-				for b.Loop() {
-					begun := time.Now()
-					render()
-					between := time.Now()
-					scanPage(page)
-					rendering += between.Sub(begun)
-					scanning += time.Since(between)
-				}
-				b.ReportMetric(float64(rendering)/float64(scanning), "ratio")
-				b.ReportMetric(float64(rendering.Nanoseconds())/float64(b.N*len(page)), "ns/record")
-			})
+			b.Run(name+"/"+family, func(b *testing.B) { benchRendering(b, page, size, name, nil) })
 		}
 	}
 }
@@ -87,22 +72,26 @@ func BenchmarkElastic(b *testing.B) {
 	for _, family := range []string{"signins", "audits"} {
 		page, size := benchPage(b, family)
 		b.Run(family, func(b *testing.B) {
-			render := renderPage(b, page, "ecs", map[string]string{"profile": "elastic", "raw": "drop"})
-			b.SetBytes(size)
-			b.ReportAllocs()
-			var rendering, scanning time.Duration
-			for b.Loop() {
-				begun := time.Now()
-				render()
-				between := time.Now()
-				scanPage(page)
-				rendering += between.Sub(begun)
-				scanning += time.Since(between)
-			}
-			b.ReportMetric(float64(rendering)/float64(scanning), "ratio")
-			b.ReportMetric(float64(rendering.Nanoseconds())/float64(b.N*len(page)), "ns/record")
+			benchRendering(b, page, size, "ecs", map[string]string{"profile": "elastic", "raw": "drop"})
 		})
 	}
+}
+
+func benchRendering(b *testing.B, page []event.Record, size int64, name string, options map[string]string) {
+	render := renderPage(b, page, name, options)
+	b.SetBytes(size)
+	b.ReportAllocs()
+	var rendering, scanning time.Duration
+	for b.Loop() {
+		begun := time.Now()
+		render()
+		between := time.Now()
+		scanPage(page)
+		rendering += between.Sub(begun)
+		scanning += time.Since(between)
+	}
+	b.ReportMetric(float64(rendering)/float64(scanning), "ratio")
+	b.ReportMetric(float64(rendering.Nanoseconds())/float64(b.N*len(page)), "ns/record")
 }
 
 // TestWritersAreCheap holds renderings against the scan of the same run: ECS with the record, the envelope, and the profile that writes the record
