@@ -89,7 +89,11 @@ func (s *splitter) split() (at int, err error) {
 		case '[':
 			s.elements(value, start)
 		case '{':
-			if !s.page(value, start) {
+			switch {
+			case s.page(value, start):
+			case isError(value):
+				return start, fmt.Errorf("this is the API's error and no record: %.300s", value)
+			default:
 				s.add(value, start)
 			}
 		default:
@@ -143,6 +147,15 @@ func (s *splitter) page(object json.RawMessage, start int) (ok bool) {
 		}
 	}
 	return ok
+}
+
+// isError tells whether the object is what either API sends in place of a page: a record has an id, or at least a time.
+func isError(object json.RawMessage) bool {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(object, &members) != nil || len(members) != 1 {
+		return false
+	}
+	return len(members["error"]) > 0 || len(members["odata.error"]) > 0
 }
 
 // previewTenant is made up, and the same each time.

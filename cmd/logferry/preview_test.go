@@ -100,6 +100,7 @@ func TestPreviewErrors(t *testing.T) {
 		{"broken line", previewSignIn + "\n" + previewSignIn + "\n{\"id\":}\n", []string{"--schema", "ecs"}, 1, "FILE:3: "},
 		{"cut short", "{\"value\":[\n" + previewSignIn + ",\n", []string{"--schema", "ecs"}, 1, "FILE:3: "},
 		{"no record", previewSignIn + "\n7", nil, 1, "FILE:2: want a record"},
+		{"an error of the API", `{"error":{"code":"Authorization_RequestDenied","message":"no"}}`, nil, 1, "FILE:1: this is the API's error and no record"},
 		{"element", "[\n" + previewSignIn + ",\n[]]", []string{"--schema", "ecs"}, 1, "FILE:3: "},
 		{"not UTF-8", previewSignIn + "\n{\"id\":\"\xff\"}", nil, 1, "FILE:2: not UTF-8"},
 		{"empty", " \n", nil, 1, "FILE: no records"},

@@ -59,6 +59,7 @@ type Record struct {
 	Digest Digest
 	Flags  Flags
 	Raw    []byte // the JSON object, byte for byte; aliases the page or batch it came in
+	id     ID     // see Identify; zero: not computed yet
 }
 
 // Update tells whether the same record was shipped before with other content.
@@ -70,8 +71,18 @@ type ID [22]byte
 
 func (id ID) String() string { return string(id[:]) }
 
-// EventID computes the record's ID.
+// Identify computes the record's ID and keeps it: for the one owner of a record that is about to be rendered and sent, perhaps
+// several times. What the ID is made of must not change any more.
+func (r *Record) Identify() ID {
+	r.id = r.EventID()
+	return r.id
+}
+
+// EventID gives the record's ID, computed unless it was kept.
 func (r *Record) EventID() ID {
+	if r.id != (ID{}) {
+		return r.id
+	}
 	var buf [256]byte
 	b := append(buf[:0], r.Key.Tenant...)
 	b = append(b, 0)

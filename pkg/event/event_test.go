@@ -17,6 +17,9 @@ func TestEventID(t *testing.T) {
 	if same.EventID() != id {
 		t.Error("a repeat has another id")
 	}
+	if same.Identify() != id || same.EventID() != id {
+		t.Error("a kept id is another one")
+	}
 	for name, other := range map[string]Record{
 		"tenant": {Key: StreamKey{"global", "other", "audits"}, ID: "Directory_1", Digest: 7},
 		"stream": {Key: StreamKey{"global", r.Key.Tenant, "signins"}, ID: "Directory_1", Digest: 7},

@@ -40,6 +40,7 @@ type Reader struct {
 	depth   int
 	fresh   bool // just behind '{' or '[': the next member needs no comma
 	escaped bool
+	spaced  bool
 	err     error
 }
 
@@ -72,6 +73,7 @@ func (r *Reader) blanks() {
 		switch r.Buf[r.Pos] {
 		case ' ', '\n', '\t', '\r':
 			r.Pos++
+			r.spaced = true
 		default:
 			return
 		}
@@ -222,6 +224,9 @@ func (r *Reader) End() bool {
 	r.space()
 	return r.err == nil && r.Pos == len(r.Buf)
 }
+
+// Spaced tells whether there was white space outside of strings in what was walked over.
+func (r *Reader) Spaced() bool { return r.spaced }
 
 // Escaped tells whether the string or key that was consumed last has escapes.
 func (r *Reader) Escaped() bool { return r.escaped }

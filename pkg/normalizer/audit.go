@@ -31,9 +31,15 @@ type target struct {
 type properties struct {
 	groupID, groupName               text
 	roleID, roleName, roleTemplateID text
+	granteeID, granteeName           text // the service principal that got or lost an owner or a permission
 	// changes of the user itself: new values that differ from an old one
 	userPrincipalName, displayName, mail text
 }
+
+// named is something with an id and a name.
+type named struct{ id, name text }
+
+func (n named) known() bool { return n.id != nil || n.name != nil }
 
 // role is the directory role that was given or taken away.
 type role struct{ id, name, templateID text }
@@ -60,6 +66,7 @@ type audit struct {
 	activity *activity // never nil once read
 	listed   bool      // the activity itself is in the table, not only its operationType
 	role     role
+	grantee  named // the service principal that properties name: the target is the interface that was opened to it
 }
 
 // initiator is who did it: initiatedBy. The schema allows both; then the user did it, through the app.
@@ -81,12 +88,11 @@ type app struct{ id, name, servicePrincipalID, servicePrincipalName text }
 const mostTargets = 64
 
 func (m *audit) reset() {
-	targets := m.targets[:cap(m.targets)]
-	clear(targets)
-	if cap(targets) > mostTargets {
-		targets = nil
+	clear(m.targets)
+	if cap(m.targets) > mostTargets {
+		m.targets = nil
 	}
-	*m = audit{targets: targets[:0]}
+	*m = audit{targets: m.targets[:0]}
 }
 
 // readAudit fills j.audit from the record.
@@ -153,6 +159,12 @@ func (j *job) auditMember(m *audit, i int) {
 	case auditInitiatedBy:
 		m.by = j.readInitiator()
 	case auditTargetResources:
+		j.readTargets(m)
+	case auditLegacyTargets: // Graph's own count, wherever they stand
+		if m.at[auditTargetResources].end != 0 {
+			j.Skip()
+			return
+		}
 		j.readTargets(m)
 	case auditAdditionalDetails:
 		m.agentDetail = j.readDetails()

@@ -4,8 +4,12 @@ import "bytes"
 
 // concludeAudit finds out what the activity is and which role it was about.
 func (j *job) concludeAudit(m *audit) {
-	j.scratch = fold(j.scratch[:0], m.activityName)
-	m.activity = j.tables.activity(j.scratch)
+	if i := j.tables.spelled.find(m.activityName); i != nowhere {
+		m.activity = j.tables.bySpelling[i]
+	} else {
+		j.scratch = fold(j.scratch[:0], m.activityName)
+		m.activity = j.tables.activity(j.scratch)
+	}
 	if m.listed = m.activity != nil; !m.listed {
 		j.scratch = fold(j.scratch[:0], m.operation)
 		m.activity = j.tables.operation(j.scratch)
@@ -15,6 +19,8 @@ func (j *job) concludeAudit(m *audit) {
 		m.role.name = first(m.role.name, p.roleName)
 		m.role.id = first(m.role.id, p.roleID)
 		m.role.templateID = first(m.role.templateID, p.roleTemplateID)
+		m.grantee.id = first(m.grantee.id, p.granteeID)
+		m.grantee.name = first(m.grantee.name, p.granteeName)
 	}
 	// In PIM the role is a target with a name; elsewhere a target without one, named in the member's properties.
 	if r := m.target(targetRole); r != nil {

@@ -32,10 +32,6 @@ func (j *job) readLegacyAudit(m *audit) {
 		j.enter(at)
 		m.by = j.readActor(byUser)
 	}
-	if at := m.at[auditLegacyTargets]; at.end != 0 && m.at[auditTargetResources].end == 0 {
-		j.enter(at)
-		j.readTargets(m)
-	}
 }
 
 // readActor consumes actor, which is a user or a service principal by actorType, or by who has a user's name.

@@ -4,6 +4,7 @@ import "bytes"
 
 // readTargets consumes targetResources, or targets of Azure AD Graph.
 func (j *job) readTargets(m *audit) {
+	clear(m.targets)
 	m.targets = m.targets[:0]
 	if !j.array() {
 		return
@@ -134,6 +135,10 @@ func (j *job) placeProperty(all *properties, p property) {
 		kept = &all.roleName
 	case "Role.TemplateId":
 		kept = &all.roleTemplateID
+	case "ServicePrincipal.ObjectID":
+		kept = &all.granteeID
+	case "ServicePrincipal.DisplayName":
+		kept = &all.granteeName
 	case "UserPrincipalName":
 		changed = &all.userPrincipalName
 	case "DisplayName":

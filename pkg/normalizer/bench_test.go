@@ -17,6 +17,7 @@ func benchPage(tb testing.TB, family string) (page []event.Record, size int64) {
 	records := testRecords(tb)
 	for _, name := range slices.Sorted(maps.Keys(records)) {
 		rec := records[name]
+		rec.Identify() // as the pipeline does
 		if rec.Key.Family() == family && len(rec.Raw) > 1000 && !strings.HasSuffix(name, "wrong-types") {
 			page = append(page, rec)
 			size += int64(len(rec.Raw))
@@ -95,7 +96,7 @@ func benchRendering(b *testing.B, page []event.Record, size int64, name string, 
 }
 
 // TestWritersAreCheap holds renderings against the scan of the same run: ECS with the record, the envelope, and the profile that writes the record
-// under other names. Audits are a third of a sign-in's size, and what every event has, such as its id, weighs more there.
+// under other names. Audits are a third of a sign-in's size, and what every event has weighs more there.
 func TestWritersAreCheap(t *testing.T) {
 	for _, c := range []struct {
 		family, name string
@@ -104,7 +105,7 @@ func TestWritersAreCheap(t *testing.T) {
 	}{
 		{"both", "ecs", nil, 3},
 		{"signins", "ecs", nil, 3},
-		{"audits", "ecs", nil, 4},
+		{"audits", "ecs", nil, 3},
 		{"signins", "envelope", nil, 4},
 		{"audits", "envelope", nil, 5},
 		{"signins", "ecs", map[string]string{"profile": "elastic", "raw": "drop"}, 5.5},

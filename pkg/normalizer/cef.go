@@ -13,10 +13,11 @@ import (
 // The class is a sign-in's error code, an audit's activity, else the stream. Names of keys are those of the ArcSight dictionary;
 // what it has no key for stands in cs1 to cs6 with their labels.
 func (j *job) renderCEF(rec *event.Record, o options) error {
-	if err := j.summarize(rec); err != nil {
+	s := new(summary)
+	if err := j.summarize(s, rec); err != nil {
 		return err
 	}
-	s, l := &j.summary, line{buf: j.out.buf, form: formCEF, scratch: j.scratch}
+	l := line{buf: j.out.buf, form: formCEF, scratch: j.scratch}
 	l.buf = append(l.buf, "CEF:0|Microsoft|Entra ID|"...)
 	l.head(s, rec)
 	l.buf = strconv.AppendInt(l.buf, int64(s.severity), 10)

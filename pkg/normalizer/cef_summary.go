@@ -37,13 +37,12 @@ const (
 	severityHigh        = 9
 )
 
-// summarize reads the record and fills j.summary.
-func (j *job) summarize(rec *event.Record) error {
+// summarize reads the record and fills s.
+func (j *job) summarize(s *summary, rec *event.Record) error {
 	family, err := j.read(rec)
 	if err != nil {
 		return err
 	}
-	s := &j.summary
 	s.severity = severityOK
 	switch family {
 	case familySignIns:

@@ -31,7 +31,7 @@ func (j *job) renderCIM(rec *event.Record, o options) error {
 	w := &j.out
 	if !o.dropRaw {
 		w.key("raw")
-		w.buf = appendLine(w.buf, rec.Raw)
+		w.buf = j.appendRecord(w.buf)
 	}
 	w.finish()
 	return nil

@@ -129,6 +129,10 @@ func (j *job) changed() (o changedObject) {
 			return o
 		}
 	}
+	if o.category == "service_principal" && m.grantee.known() {
+		o.id, o.name = m.grantee.id, m.grantee.name
+		return o
+	}
 	t := m.objectTarget(o.category)
 	switch {
 	case t == nil:

@@ -86,7 +86,7 @@ func (j *job) ecsCore(rec *event.Record, o options) {
 	j.ecsCommon(rec, actor, m.address)
 	j.ecsLogferry(rec)
 	w.end()
-	j.ecsEnd(rec, o)
+	j.ecsEnd(o)
 }
 
 // eventKind is event.kind: what a service has judged to be suspicious is an alert.

@@ -24,10 +24,7 @@ func (j *job) user(id, userPrincipalName, displayName text) person {
 	return p
 }
 
-var (
-	at       = []byte("@")
-	guestTag = []byte("#ext#")
-)
+var guestTag = []byte("#ext#")
 
 // mailOf splits a user principal name in lower case. A guest's (user_home.tld#EXT#@tenant) is no mail address.
 func mailOf(name text) (email, domain text) {
@@ -35,7 +32,7 @@ func mailOf(name text) (email, domain text) {
 	if i <= 0 || i+1 == len(name) {
 		return nil, nil
 	}
-	if bytes.Count(name, at) == 1 && !bytes.Contains(name, guestTag) {
+	if bytes.IndexByte(name, '@') == i && !bytes.Contains(name, guestTag) {
 		email = name
 	}
 	return email, name[i+1:]
@@ -69,7 +66,7 @@ func (j *job) ecsEventCore(rec *event.Record, id text, dataset string) {
 	} else {
 		w.string("id", rec.ID)
 	}
-	w.time("created", rec.Read)
+	w.text("created", j.readAt.of(rec.Read))
 	w.word("kind", eventKind(rec.Key.Stream))
 	w.constant(`"module":"azure"`)
 	w.string("dataset", dataset)
@@ -80,7 +77,7 @@ func (j *job) ecsCommon(rec *event.Record, actor person, from address) {
 	w := &j.out
 	w.object("cloud")
 	w.object("account")
-	w.string("id", rec.Key.Tenant)
+	w.text("id", j.tenant.of(rec.Key.Tenant))
 	w.end()
 	w.constant(`"provider":"azure","service":{"name":"Microsoft Entra ID"}`)
 	w.end()
@@ -135,7 +132,7 @@ func (j *job) ecsLogferry(rec *event.Record) {
 	id := rec.EventID()
 	w.object("logferry")
 	w.string("stream", rec.Key.Stream)
-	w.string("tenant", rec.Key.Tenant)
+	w.text("tenant", j.tenant.of(rec.Key.Tenant))
 	w.key("event_id")
 	w.buf = append(w.buf, '"')
 	w.buf = append(w.buf, id[:]...)
@@ -158,11 +155,11 @@ func (j *job) ecsLogferry(rec *event.Record) {
 }
 
 // ecsEnd closes the event, with the record as it came in its last member.
-func (j *job) ecsEnd(rec *event.Record, o options) {
+func (j *job) ecsEnd(o options) {
 	w := &j.out
 	if !o.dropRaw {
 		w.key("entra")
-		w.buf = appendLine(w.buf, rec.Raw)
+		w.buf = j.appendRecord(w.buf)
 	}
 	w.finish()
 }

@@ -23,7 +23,9 @@ func (j *job) ecsAudit(rec *event.Record, o options) {
 	w.object("service")
 	w.text("id", m.by.app.id)
 	w.text("name", first(m.by.app.name, m.by.app.servicePrincipalName))
-	if t := m.target(targetApplication, targetServicePrincipal); t != nil {
+	if t := m.target(targetApplication, targetServicePrincipal); m.grantee.known() {
+		j.ecsNamed("target", m.grantee.id, m.grantee.name)
+	} else if t != nil {
 		j.ecsNamed("target", t.id, t.name)
 	}
 	w.end()
@@ -55,7 +57,7 @@ func (j *job) ecsAudit(rec *event.Record, o options) {
 	w.text("template_id", m.role.templateID)
 	w.end()
 	w.end()
-	j.ecsEnd(rec, o)
+	j.ecsEnd(o)
 }
 
 // auditActor gives the user who did it, else the service. What a user did through an app shows the app as service only.

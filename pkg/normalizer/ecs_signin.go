@@ -54,7 +54,7 @@ func (j *job) ecsSignIn(rec *event.Record, o options) {
 	}
 	j.ecsCommon(rec, actor, m.address)
 	j.ecsSignInLogferry(rec)
-	j.ecsEnd(rec, o)
+	j.ecsEnd(o)
 }
 
 func (j *job) ecsSignInEvent(rec *event.Record, o options) {

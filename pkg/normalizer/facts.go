@@ -54,6 +54,7 @@ func (f *Facts) Texts(name Fact) [][]byte { return f.texts[name] }
 func (n *Normalizer) Judge(rec *event.Record, choose func(*Facts) bool) (bool, error) {
 	j := n.jobs.Get().(*job)
 	defer func() {
+		j.facts.reset()
 		j.reset()
 		n.jobs.Put(j)
 	}()

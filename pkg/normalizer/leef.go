@@ -9,10 +9,11 @@ import "github.com/logferry/logferry/pkg/event"
 // The event's id is a sign-in's error code, an audit's activity, else the stream. The format has no escapes: tabs and line ends within values are
 // blanks here.
 func (j *job) renderLEEF(rec *event.Record, o options) error {
-	if err := j.summarize(rec); err != nil {
+	s := new(summary)
+	if err := j.summarize(s, rec); err != nil {
 		return err
 	}
-	s, l := &j.summary, line{buf: j.out.buf, form: formLEEF, scratch: j.scratch}
+	l := line{buf: j.out.buf, form: formLEEF, scratch: j.scratch}
 	l.buf = append(l.buf, "LEEF:2.0|Microsoft|Entra ID|"...)
 	l.head(s, rec)
 	l.buf = append(l.buf, "x09"...)

@@ -67,14 +67,16 @@ type job struct {
 	unknown sightings
 	rec     event.Record
 	out     writer
+	family  family // whose model was filled
 	signIn  signIn
 	audit   audit
 	core    core
 	related related
 	attrs   []text // names of modified properties
 	facts   Facts
+	readAt  stamp
+	tenant  phrase
 	ocsf    ocsfScratch
-	summary summary
 }
 
 func newJob(t *tables, u *unknowns) *job { return &job{tables: t, unknown: sightings{unknowns: u}} }
@@ -82,19 +84,22 @@ func newJob(t *tables, u *unknowns) *job { return &job{tables: t, unknown: sight
 // mostArena bounds what a job keeps for the next record, in bytes. A job that met a monster gives the memory back.
 const mostArena = 64 << 10
 
-// reset forgets the record: a job in the pool must not keep a batch's memory alive.
+// reset forgets the record: a job in the pool must not keep a batch's memory alive. The models are large, and one of them was used.
 func (j *job) reset() {
 	j.scanner.reset()
 	j.unknown.stream, j.rec = "", event.Record{}
-	j.out = writer{}
-	j.signIn = signIn{}
-	j.audit.reset()
-	j.core = core{}
+	j.out.buf, j.out.depth = nil, 0
+	switch j.family {
+	case familySignIns:
+		j.signIn = signIn{}
+	case familyAudits:
+		j.audit.reset()
+	default:
+		j.core = core{}
+	}
 	j.related.reset()
 	clear(j.attrs)
 	j.attrs = j.attrs[:0]
-	j.summary = summary{}
-	j.facts.reset()
 	j.ocsf.reset()
 }
 
@@ -136,22 +141,25 @@ const (
 func (j *job) read(rec *event.Record) (f family, err error) {
 	switch rec.Key.Family() {
 	case "signins":
-		f, err = familySignIns, j.readSignIn(rec.Key.Stream)
+		j.family = familySignIns
+		err = j.readSignIn(rec.Key.Stream)
 	case "audits", "attributes":
-		f, err = familyAudits, j.readAudit()
+		j.family = familyAudits
+		err = j.readAudit()
 	default:
+		j.family = familyOther
 		err = j.readCore()
 	}
 	j.unknown.over = true
-	return f, err
+	return j.family, err
 }
 
 // renderRaw is the writer of schema raw.
-func (j *job) renderRaw(rec *event.Record, _ options) error {
+func (j *job) renderRaw(*event.Record, options) error {
 	if err := j.skipObject(); err != nil {
 		return err
 	}
-	j.out.buf = appendLine(j.out.buf, rec.Raw)
+	j.out.buf = j.appendRecord(j.out.buf)
 	return nil
 }
 

@@ -151,6 +151,9 @@ func TestOCSFActorAndTarget(t *testing.T) {
 				list = []any{v}
 			}
 			for _, v := range list {
+				if o, ok := v.(map[string]any); ok { // of resources
+					v = o["uid"]
+				}
 				checked++
 				value := strings.ToLower(fmt.Sprint(v))
 				embedded := strings.ReplaceAll(value, `"`, `\"`) // as JSON within modifiedProperties has it

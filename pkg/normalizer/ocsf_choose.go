@@ -106,8 +106,6 @@ func (j *job) ocsfChooseUser() bool {
 func (j *job) ocsfChooseAccess() bool {
 	m, x := &j.audit, &j.ocsf
 	j.readPrivileges()
-	client := x.user // the service principal that properties name
-	x.user = person{}
 	switch user, group := m.target(targetUser), m.target(targetGroup); {
 	case user != nil:
 		x.user, x.userKind = j.user(user.id, user.userPrincipalName, user.name), ocsfUser
@@ -118,8 +116,8 @@ func (j *job) ocsfChooseAccess() bool {
 			activity = x.given()
 		}
 		x.class = ocsfClass{ocsfGroup, activity}
-	case client.known():
-		x.user, x.userKind = client, ocsfService
+	case m.grantee.known():
+		x.user, x.userKind = person{id: m.grantee.id, name: m.grantee.name}, ocsfService
 	default:
 		if t := m.target(targetServicePrincipal, targetApplication); t != nil {
 			x.user, x.userKind = person{id: t.id, name: t.name}, ocsfService

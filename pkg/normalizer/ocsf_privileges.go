@@ -2,8 +2,7 @@ package normalizer
 
 import "bytes"
 
-// readPrivileges collects what an audit gave or took: the role, permissions of applications, delegated scopes. The service principal
-// that properties name is left in j.ocsf.user: in grants the targets are the interface that was opened and, without a name, its client.
+// readPrivileges collects what an audit gave or took: the role, permissions of applications, delegated scopes.
 func (j *job) readPrivileges() {
 	m, x := &j.audit, &j.ocsf
 	if role := first(m.role.name, first(m.role.templateID, m.role.id)); role != nil {
@@ -31,10 +30,6 @@ func (j *job) ocsfPrivilege(p property) {
 		x.addScopes(j.newOrOld(p))
 	case "ConsentAction.Permissions":
 		x.addGrants(j.newOrOld(p))
-	case "ServicePrincipal.ObjectID":
-		x.user.id = first(x.user.id, j.newOrOld(p))
-	case "ServicePrincipal.DisplayName":
-		x.user.name = first(x.user.name, j.newOrOld(p))
 	}
 }
 

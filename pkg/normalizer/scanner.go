@@ -17,12 +17,13 @@ type text []byte
 type scanner struct {
 	jsonscan.Reader
 	record  []byte
+	spaced  bool   // there is white space between the record's tokens
 	arena   []byte // texts that had to be rewritten; lives as long as the record
 	scratch []byte // short-lived
 }
 
 func (s *scanner) reset() {
-	s.Reader, s.record = jsonscan.Reader{}, nil
+	s.Reader, s.record, s.spaced = jsonscan.Reader{}, nil, false
 	s.arena, s.scratch = recycle(s.arena), recycle(s.scratch)
 }
 
@@ -49,7 +50,16 @@ func (s *scanner) finish() error {
 	if s.Pos == 0 || s.Buf[s.Pos-1] != '}' || !s.End() {
 		return errNotObject
 	}
+	s.spaced = s.Spaced()
 	return nil
+}
+
+// appendRecord appends the record as it came, but on one line. It has been read to its end.
+func (s *scanner) appendRecord(dst []byte) []byte {
+	if s.spaced {
+		return appendLine(dst, s.record)
+	}
+	return append(dst, s.record...)
 }
 
 // object steps into the object that comes next; anything else is skipped.
@@ -132,6 +142,14 @@ func (s *scanner) lower(t text) text {
 	start := len(s.arena)
 	s.arena = append(s.arena, t[:i]...)
 	for i < len(t) {
+		if c := t[i]; c < utf8.RuneSelf {
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			s.arena = append(s.arena, c)
+			i++
+			continue
+		}
 		r, n := utf8.DecodeRune(t[i:])
 		s.arena = utf8.AppendRune(s.arena, unicode.ToLower(r))
 		i += n
@@ -217,8 +235,12 @@ func (s *scanner) embedded(raw []byte) text {
 	return s.keep(plain)
 }
 
-// plainString gives the inside of a JSON string within a JSON string, \"x\", that has no escapes of its own: most properties are such.
+// plainString gives the inside of a JSON string within a JSON string, \"x\" or [\"x\"], that has no escapes of its own: most properties
+// are such.
 func plainString(raw []byte) (inner []byte, ok bool) {
+	if n := len(raw); n > 2 && raw[0] == '[' && raw[n-1] == ']' {
+		raw = raw[1 : n-1]
+	}
 	if len(raw) < 2*len(escapedQuote) || !bytes.HasPrefix(raw, escapedQuote) || !bytes.HasSuffix(raw, escapedQuote) {
 		return nil, false
 	}

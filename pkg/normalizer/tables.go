@@ -16,6 +16,8 @@ var dataFiles embed.FS
 type tables struct {
 	codes      map[int64]errorCode
 	activities map[string]*activity // by folded name
+	spelled    names                // those names as the table spells them, which is how they come as a rule
+	bySpelling []*activity          // by index in spelled
 	patterns   []pattern            // for names that are not in activities; the first that fits wins
 	operations map[string]*activity // fallback by operationType, lower case
 	other      *activity            // fallback of the fallback
@@ -206,6 +208,8 @@ func (t *tables) addActivity(row []string) error {
 		return fmt.Errorf("stands twice")
 	}
 	t.activities[name] = a
+	t.spelled.add(row[0])
+	t.bySpelling = append(t.bySpelling, a)
 	return nil
 }
 

@@ -30,10 +30,13 @@ func (w *writer) next() {
 
 // key appends a member's name; names of ours need no escaping.
 func (w *writer) key(name string) {
-	w.next()
-	w.buf = append(w.buf, '"')
-	w.buf = append(w.buf, name...)
-	w.buf = append(w.buf, '"', ':')
+	b := w.buf
+	if last := b[len(b)-1]; last != '{' && last != '[' {
+		b = append(b, ',')
+	}
+	b = append(b, '"')
+	b = append(b, name...)
+	w.buf = append(b, '"', ':')
 }
 
 // constant writes members that are the same in every event.
@@ -76,9 +79,9 @@ func (w *writer) text(name string, t text) {
 }
 
 func (w *writer) quoted(t text) {
-	w.buf = append(w.buf, '"')
-	w.buf = append(w.buf, t...)
-	w.buf = append(w.buf, '"')
+	b := append(w.buf, '"')
+	b = append(b, t...)
+	w.buf = append(b, '"')
 }
 
 func (w *writer) texts(name string, list []text) {

@@ -242,6 +242,7 @@ func (l *lane) put(c *chunk, r *event.Record, at row, shared *rendering, i int) 
 		own.ID, own.Raw = strings.Clone(r.ID), slices.Clone(r.Raw)
 	}
 	ev := event.Event{Record: own}
+	ev.EventID = ev.Record.Identify()
 	before := len(c.buf)
 	switch {
 	case shared == nil:
@@ -258,7 +259,6 @@ func (l *lane) put(c *chunk, r *event.Record, at row, shared *rendering, i int) 
 		c.aside = append(c.aside, aside{row: at, before: len(c.events), key: r.Key, n: 1})
 		return
 	}
-	ev.EventID = ev.Record.EventID()
 	c.bytes += len(c.buf) - before + len(ev.Body)
 	c.events = append(c.events, ev)
 	c.rows = append(c.rows, at)

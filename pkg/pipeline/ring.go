@@ -36,8 +36,11 @@ func newRing(most int, shared map[event.Schema]bool) *ring {
 	return &ring{entries: map[uint64]*entry{}, most: most, shared: shared, added: newSignal()}
 }
 
-// add takes a batch that has just been committed and wakes the lanes.
+// add takes a batch that has just been committed and wakes the lanes. Its records get their ids once for all lanes.
 func (r *ring) add(b *event.Batch) {
+	for i := range b.Records {
+		b.Records[i].Identify()
+	}
 	r.mu.Lock()
 	r.entries[b.Seq] = &entry{batch: b}
 	r.order = append(r.order, b.Seq)

@@ -145,7 +145,7 @@ func outcome(t *testing.T, dir string, batches map[uint64]*event.Batch, where st
 			break
 		}
 		if !reflect.DeepEqual(batches[b.Seq], b) {
-			t.Fatalf("%s: wrong records were given out:\n%s", where, cmp.Diff(batches[b.Seq], b))
+			t.Fatalf("%s: wrong records were given out:\n%s", where, cmp.Diff(batches[b.Seq], b, unkept))
 		}
 		seen++
 		seq = b.Seq + 1
