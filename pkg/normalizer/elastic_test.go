@@ -209,6 +209,23 @@ func TestElasticFields(t *testing.T) {
 	}
 }
 
+// TestElasticDoubled: a target that has its type twice gets it once.
+func TestElasticDoubled(t *testing.T) {
+	n, _ := newNormalizer(t)
+	for target, want := range map[string]string{
+		`"type":"Group","Type":"User"`: "Group",
+		`"Type":"User","type":"Group"`: "Group",
+		`"type":null,"Type":"User"`:    "User",
+		`"Type":"User"`:                "User",
+	} {
+		body := normalized(t, n, newRecord("audits", []byte(`{"targetResources":[{`+target+`}]}`)), envelopes["elastic"])
+		_, properties, _ := strings.Cut(string(body), `"target_resources":`)
+		if strings.Count(properties, `"type":`) != 1 || !strings.Contains(properties, `"type":"`+want+`"`) {
+			t.Errorf("%s became %s", target, properties)
+		}
+	}
+}
+
 // TestElasticIsBounded: lists that become fields by place are cut, so that no record makes thousands of fields in an index.
 func TestElasticIsBounded(t *testing.T) {
 	n, _ := newNormalizer(t)

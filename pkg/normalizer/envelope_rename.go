@@ -114,12 +114,34 @@ func (j *job) rewrite(l *layout, out absence) {
 
 // rewriteMembers does so with the members of the object that comes next, without its brackets.
 func (j *job) rewriteMembers(l *layout, out absence) {
+	start := j.Pos
 	for j.Object(); ; {
 		key, ok := j.member()
 		if !ok {
 			return
 		}
+		if l.snake && len(key) > 0 && key[0] >= 'A' && key[0] <= 'Z' && j.doubled(key, start) {
+			j.Skip()
+			continue
+		}
 		j.rewriteMember(l, key, out)
+	}
+}
+
+// doubled tells whether the object at start has the member in snake case too, with a value: targets have a type, a Type or both. An
+// object that has a name twice is refused by receivers.
+func (j *job) doubled(member []byte, start int) bool {
+	j.scratch = appendSnake(j.scratch[:0], member)
+	r := jsonscan.Reader{Buf: j.Buf, Pos: start}
+	for r.Object(); ; {
+		key, ok := r.Member()
+		if !ok {
+			return false
+		}
+		if bytes.Equal(key, j.scratch) && r.Kind() != jsonscan.Null {
+			return true
+		}
+		r.Skip()
 	}
 }
 
