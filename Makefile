@@ -5,13 +5,12 @@ SHELL := bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 
 # Where goroutines share state: these run under the race detector, which makes them three to ten times slower.
 RACE := ./pkg/app/... ./pkg/budget/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg/secure/... ./pkg/sink/... ./pkg/store/... \
 	./pkg/telemetry/... ./pkg/timeline/...
-# Everything else, but for the end-to-end tests, which come last.
-PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(chaos|e2e|kill)$$')
+# Everything else, but for the chart, whose first run builds Helm, and the end-to-end tests, which come last.
+PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(chaos|chart|e2e|kill)$$')
 # What takes long as it is, and shares no more state than the others: once, without the race detector.
 LONG = TestLoad|TestThreeDaysOutage|TestTenants|TestSickTenants|TestAsk_.*
 FUZZTIME ?= 20s
@@ -35,6 +34,7 @@ test: peers lint unit e2e
 unit:
 	go vet ./...
 	go test -timeout 5m $(PLAIN)
+	$(MAKE) chart
 	CGO_ENABLED=1 go test -race -timeout 10m -skip '^($(LONG)|TestConservation)$$' $(RACE)
 	go test -timeout 5m -run '^($(LONG))$$' ./pkg/app ./pkg/pipeline
 	$(MAKE) conservation conservation-race
@@ -104,13 +104,9 @@ bench:
 bench-sinks:
 	cd test/bench && GOWORK=off CGO_ENABLED=0 go run -trimpath .
 
-# Renders the chart with Helm and checks the configuration inside with logferry.
-chart: build
-	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
-	$(HELM) lint --strict deploy/helm/logferry; \
-	$(HELM) template demo deploy/helm/logferry >"$$dir/all.yaml"; \
-	awk '/^  logferry.yaml: \|/ {on = 1; next} on && /^    / {print substr($$0, 5); next} {on = 0}' "$$dir/all.yaml" >"$$dir/logferry.yaml"; \
-	bin/logferry check -c "$$dir/logferry.yaml"
+# The Helm chart, linted and rendered; the first run builds Helm. Renders that are to change: go test ./test/chart -update
+chart:
+	go test -count=1 -timeout 20m ./test/chart
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t logferry:$(VERSION) .

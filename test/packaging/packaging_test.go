@@ -1,5 +1,5 @@
 // Package packaging holds what is shipped beside the binary against the binary: every configuration that a user may copy must
-// be accepted, and every file that a build or a chart names must be there.
+// be accepted, and every file that a build names must be there.
 package packaging
 
 import (
@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/normalizer"
@@ -99,111 +97,6 @@ func TestDocumentedConfigsAreAccepted(t *testing.T) {
 }
 
 func hasKey(text, key string) bool { return regexp.MustCompile(`(?m)^` + key + `:`).MatchString(text) }
-
-// values are the parts of values.yaml that the configuration and its secrets come from.
-type values struct {
-	Config  map[string]any `yaml:"config"`
-	Secrets []struct {
-		Name      string `yaml:"name"`
-		MountPath string `yaml:"mountPath"`
-	} `yaml:"secrets"`
-}
-
-func chartValues(t *testing.T) values {
-	t.Helper()
-	var v values
-	if err := yaml.Unmarshal([]byte(read(t, "deploy/helm/logferry/values.yaml")), &v); err != nil {
-		t.Fatalf("values.yaml: %v", err)
-	}
-	return v
-}
-
-func TestChartConfigIsAccepted(t *testing.T) {
-	text, err := yaml.Marshal(chartValues(t).Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := accept(t, "values.yaml", string(text)+"admin: {listen: 0.0.0.0:9797}\nstate: {dir: /var/lib/logferry}\n")
-	if len(cfg.Sources) == 0 || len(cfg.Sinks) == 0 {
-		t.Errorf("config has %d sources and %d sinks, want an example of each", len(cfg.Sources), len(cfg.Sinks))
-	}
-}
-
-// TestChartMountsTheSecretsThatItsConfigNames keeps the example in values.yaml whole.
-func TestChartMountsTheSecretsThatItsConfigNames(t *testing.T) {
-	v := chartValues(t)
-	cfg := v.Config
-	text, err := yaml.Marshal(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := regexp.MustCompile(`_file: (\S+)`).FindAllStringSubmatch(string(text), -1)
-	if len(files) == 0 {
-		t.Fatal("config names no secret file")
-	}
-	for _, m := range files {
-		dir := filepath.Dir(m[1])
-		mounted := false
-		for _, s := range v.Secrets {
-			mounted = mounted || s.MountPath == dir && s.Name != ""
-		}
-		if !mounted {
-			t.Errorf("config names %s, and no entry of secrets is mounted at %s", m[1], dir)
-		}
-	}
-}
-
-var valuePath = regexp.MustCompile(`\.Values\.([A-Za-z.]+)`)
-
-// TestChartTemplatesUseWhatValuesHas finds misspelt values without rendering: Helm renders an unknown one as nothing.
-func TestChartTemplatesUseWhatValuesHas(t *testing.T) {
-	var all map[string]any
-	if err := yaml.Unmarshal([]byte(read(t, "deploy/helm/logferry/values.yaml")), &all); err != nil {
-		t.Fatalf("values.yaml: %v", err)
-	}
-	used := map[string]bool{}
-	for _, file := range glob(t, "deploy/helm/logferry/templates/*") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Count(string(text), "{{") != strings.Count(string(text), "}}") {
-			t.Errorf("%s has an action without its end", filepath.Base(file))
-		}
-		for _, m := range valuePath.FindAllStringSubmatch(string(text), -1) {
-			at := any(all)
-			for key := range strings.SplitSeq(m[1], ".") {
-				block, _ := at.(map[string]any)
-				value, ok := block[key]
-				if !ok {
-					t.Errorf("%s uses .Values.%s, which values.yaml does not have", filepath.Base(file), m[1])
-				}
-				at = value
-			}
-			key, _, _ := strings.Cut(m[1], ".")
-			used[key] = true
-		}
-	}
-	for key := range all {
-		if !used[key] {
-			t.Errorf("values.yaml has %s, which no template uses", key)
-		}
-	}
-}
-
-// TestChartMeetsTheRestrictedStandard looks for what a namespace that enforces the restricted Pod Security Standard asks for.
-// Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
-func TestChartMeetsTheRestrictedStandard(t *testing.T) {
-	pod := read(t, "deploy/helm/logferry/templates/statefulset.yaml")
-	for _, line := range []string{
-		"runAsNonRoot: true", "allowPrivilegeEscalation: false", "readOnlyRootFilesystem: true", "drop: [ALL]", "type: RuntimeDefault",
-		"replicas: 1", "path: /livez", "path: /readyz", "checksum/config:",
-	} {
-		if !strings.Contains(pod, line) {
-			t.Errorf("statefulset.yaml lacks %q", line)
-		}
-	}
-}
 
 func TestDockerfileCopiesWhatTheBuildNeeds(t *testing.T) {
 	file := read(t, "Dockerfile")

@@ -18,8 +18,32 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{- define "logferry.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "logferry.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end -}}
+
+{{- define "logferry.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The configuration with what only the chart can know: where the volume is, and that probes come from outside the pod. */}}
 {{- define "logferry.config" -}}
-{{- $own := dict "state" (dict "dir" "/var/lib/logferry") "admin" (dict "listen" "0.0.0.0:9797") -}}
+{{- $own := dict "state" (dict "dir" "/var/lib/logferry") "admin" (dict "listen" (printf ":%d" (int64 .Values.adminPort))) -}}
 {{- mustMergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
+{{- end -}}
+
+{{/* Other charts put it at their pod template where logferry is a sidecar. */}}
+{{- define "logferry.configChecksum" -}}
+{{- include "logferry.config" . | sha256sum -}}
+{{- end -}}
+
+{{/* Where tokens of the service account are: the path that the workload identity webhook takes. */}}
+{{- define "logferry.tokenFile" -}}
+/var/run/secrets/azure/tokens/azure-identity-token
 {{- end -}}
