@@ -20,7 +20,7 @@ RACE_SEEDS ?= 50
 # What it prints of a world that fails, then its sums.
 SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos contract tenants fuzz bench bench-sinks chart image tidy-check
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos contract tenants fuzz bench bench-sinks chart chart-e2e image tidy-check
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/logferry ./cmd/logferry
@@ -29,7 +29,7 @@ demo:
 	@go build -o bin/logferry ./cmd/logferry
 	@bin/logferry demo
 
-test: peers lint unit e2e
+test: peers lint unit chart-e2e e2e
 
 unit:
 	go vet ./...
@@ -108,6 +108,12 @@ bench-sinks:
 chart:
 	go test -count=1 -timeout 20m ./test/chart
 
+# Installs the chart into a real Kubernetes API server. The first run builds that, etcd and Helm, which takes minutes; they are kept.
+chart-e2e:
+	bash test/chart/e2e/setup.sh
+	cd test/chart/e2e && export GOWORK=off CGO_ENABLED=0 && go vet . && \
+	  go test -trimpath -count=1 -v -timeout 10m . | awk '!/^=== |--- PASS|^PASS/'
+
 image:
 	docker build --build-arg VERSION=$(VERSION) -t logferry:$(VERSION) .
 
@@ -115,4 +121,5 @@ tidy-check:
 	go mod tidy -diff
 	cd test/peers && go mod tidy -diff
 	cd test/bench && go mod tidy -diff
+	cd test/chart/e2e && go mod tidy -diff
 	@test -z "$$(gofmt -l cmd pkg test)" || { echo "gofmt is needed for:"; gofmt -l cmd pkg test; exit 1; }

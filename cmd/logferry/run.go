@@ -57,6 +57,7 @@ type runFlags struct {
 	once     bool
 	patience time.Duration
 	summary  string
+	ordinal  uint
 }
 
 func runCommand() *cobra.Command {
@@ -66,7 +67,9 @@ func runCommand() *cobra.Command {
 		Short: "Fetch and deliver until told to stop",
 		Long: "Run reads the configured tenants and delivers to the configured sinks until SIGTERM or Ctrl-C.\n" +
 			"With --once it ends when everything up to now is read and delivered, with a summary in JSON;\n" +
-			"exit code 3 says that something is left.",
+			"exit code 3 says that something is left.\n" +
+			"With --only-ordinal it works in one pod of a StatefulSet: the number behind the last dash of POD_NAME, or of the host\n" +
+			"name, decides. In the other pods it opens no state and idles, alive and ready, until SIGTERM.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, f) },
 	}
@@ -75,6 +78,7 @@ func runCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&f.patience, "patience", time.Minute, "with --once: how long the API or a sink may make no progress")
 	cmd.Flags().StringVar(&f.summary, "summary", "", "with --once: write the summary to this file too")
 	cmd.Flags().StringArrayVar(&f.forget, "forget-sink", nil, "give up the pending records of a sink that is no longer configured (repeatable)")
+	cmd.Flags().UintVar(&f.ordinal, onlyOrdinal, 0, "work in the pod of a StatefulSet whose name ends in this number, idle in the others")
 	return cmd
 }
 
@@ -85,6 +89,9 @@ func run(cmd *cobra.Command, f runFlags) error {
 	}
 	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
+		return err
+	}
+	if idle, err := standBy(cmd, f, cfg, log); idle || err != nil {
 		return err
 	}
 	a, err := app.New(cfg, app.Options{Version: Version(), Log: log, Forget: f.forget})

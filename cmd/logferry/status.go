@@ -46,7 +46,7 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(args) > 0 {
+			if len(args) > 0 && st.Idle == "" {
 				if st, err = matching(st, args[0]); err != nil {
 					return err
 				}
@@ -65,6 +65,10 @@ func statusCommand() *cobra.Command {
 }
 
 func printStatus(w io.Writer, st pipeline.Status, cfg *config.Config, running bool) error {
+	if st.Idle != "" {
+		_, err := fmt.Fprintf(w, "idle since %s: %s\n", st.Started.UTC().Format(time.RFC3339), st.Idle)
+		return err
+	}
 	if running {
 		fmt.Fprintf(w, "running since %s\n\n", st.Started.UTC().Format(time.RFC3339))
 	} else {

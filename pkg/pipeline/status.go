@@ -15,6 +15,7 @@ import (
 type Status struct {
 	Started time.Time      `json:"started"`
 	Now     time.Time      `json:"now"`
+	Idle    string         `json:"idle,omitempty"` // why this process reads and delivers nothing; empty: it works
 	Sources []SourceStatus `json:"sources,omitempty"`
 	Streams []StreamStatus `json:"streams"`
 	Sinks   []SinkStatus   `json:"sinks"`

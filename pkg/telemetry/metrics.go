@@ -24,6 +24,7 @@ type Metrics struct {
 	sent     *prometheus.CounterVec
 	cut      *prometheus.CounterVec
 	had      *prometheus.CounterVec
+	idle     prometheus.Gauge
 }
 
 // NewMetrics makes the registry with the process's own metrics and the build's version.
@@ -38,10 +39,11 @@ func NewMetrics(version string) *Metrics {
 		sent:     counter("sink_sent_bytes_total", "Bytes of event bodies in accepted batches, before compression.", "sink"),
 		cut:      counter("sink_truncated_events_total", "Delivered events that were cut to the receiver's limit.", "sink"),
 		had:      counter("sink_duplicate_events_total", "Delivered events that the receiver said it had already.", "sink"),
+		idle:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "logferry_idle", Help: "1: this process reads and delivers nothing, another pod does."}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "logferry_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	m.Registry.MustRegister(m.requests, m.latency, m.received, m.sends, m.sendTime, m.sent, m.cut, m.had, build,
+	m.Registry.MustRegister(m.requests, m.latency, m.received, m.sends, m.sendTime, m.sent, m.cut, m.had, m.idle, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -70,6 +72,9 @@ func (m *Metrics) Truncated(sink string, events int) {
 func (m *Metrics) Duplicates(sink string, events int) {
 	m.had.WithLabelValues(sink).Add(float64(events))
 }
+
+// Idle says that this process stands by.
+func (m *Metrics) Idle() { m.idle.Set(1) }
 
 // Watch adds the pipeline's ledger and places to what is scraped.
 func (m *Metrics) Watch(status func() pipeline.Status) {
