@@ -53,5 +53,6 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(usage)
 	cmd.AddCommand(runCommand(), checkCommand(), statusCommand(), dlqCommand(), verifyCommand(), resendCommand(), fetchCommand(), previewCommand(), simulateCommand(), demoCommand(), versionCommand())
+	cmd.AddCommand(healthCommand())
 	return cmd
 }
