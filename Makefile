@@ -69,7 +69,7 @@ conservation-race: ## the same with the race detector (RACE_SEEDS=50)
 # setup.sh, so that what it has compiled is not compiled again.
 peers: ## fetch, build and try the receivers that logferry did not write
 	bash test/peers/setup.sh
-	cd test/peers && export GOWORK=off CGO_ENABLED=0 GOFLAGS="$${GOFLAGS:-} -trimpath" && go vet ./... && go test -timeout 5m ./...
+	cd test/peers && export GOWORK=off CGO_ENABLED=0 GOFLAGS="$${GOFLAGS:-} -trimpath" && go vet ./... && go test -timeout 5m ./... && go test -count=1 ./schema
 
 e2e: ## the binary against these receivers; ends with a table of those that ran
 	@receivers=$$(mktemp); trap 'rm -f "$$receivers"' EXIT; \

@@ -4,9 +4,11 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,6 +129,9 @@ func (c *Config) Validate(schemas Schemas) []error {
 	if c.Log.Format != "json" && c.Log.Format != "console" {
 		bad("log.format", "%q is unknown: json or console", c.Log.Format)
 	}
+	if !validListen(c.Admin.Listen) {
+		bad("admin.listen", "%q is no address: write host:port, such as 127.0.0.1:9797, or off", c.Admin.Listen)
+	}
 	if len(c.Sources) == 0 {
 		bad("sources", "missing: name one tenant at least")
 	}
@@ -149,6 +154,13 @@ func (c *Config) Validate(schemas Schemas) []error {
 		}
 	}
 	return faults
+}
+
+// validListen tells whether something can be listened at; port 0 is any that is free.
+func validListen(listen string) bool {
+	_, port, err := net.SplitHostPort(listen)
+	_, bad := strconv.ParseUint(port, 10, 16)
+	return listen == "" || listen == "off" || err == nil && bad == nil
 }
 
 // checkOverlaps refuses two sources that would read the same stream: each record would have two cursors, and its repeats none.

@@ -196,6 +196,10 @@ func TestFilesAndFolders(t *testing.T) {
 	write("10-sources.yaml", minimal)
 	write("20-more.yml", "sinks: [{name: second, stdout: {}}]\n")
 	write("notes.txt", "not: [yaml")
+	if err := os.Mkdir(filepath.Join(dir, "old.yaml"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("old.yaml/40-old.yaml", "not: [yaml")
 	cfg, err := Load([]string{dir}, schemas(t))
 	if err != nil || len(cfg.Sinks) != 2 {
 		t.Fatalf("%+v, %v", cfg, err)

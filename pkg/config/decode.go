@@ -44,11 +44,6 @@ func (d *decoder) bad(n ast.Node, path, format string, args ...any) {
 	d.faults = append(d.faults, Problem{File: p.file, Line: p.line, Column: p.col, Path: path, Msg: fmt.Sprintf(format, args...)})
 }
 
-var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
-
-// orOne marks lists that one element may stand for, and that say nothing when they are forgotten.
-var orOne = reflect.TypeFor[interface{ OrOne() }]()
-
 // value reads n into v.
 func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	switch n.(type) {
@@ -64,24 +59,14 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		d.places[path] = d.placeOf(n)
 	}
 	if _, null := n.(*ast.NullNode); null || n == nil {
-		// "key:" without a value: a block that is meant to be empty, or a value that was forgotten.
-		switch v.Kind() {
-		case reflect.Pointer, reflect.Struct, reflect.Slice, reflect.Map:
-			if v.Kind() == reflect.Pointer {
-				d.bad(n, path, "has no value: write {} for an empty block")
-			} else if v.Type().Implements(orOne) {
-				d.bad(n, path, "has no value: write one, or leave the key out")
-			}
-		default:
-			d.bad(n, path, "has no value")
-		}
+		d.nothing(n, v.Type(), path)
 		return
 	}
 	if v.Type() == reflect.TypeFor[Schema]() {
 		d.schema(n, v.Addr().Interface().(*Schema), path)
 		return
 	}
-	if v.Kind() != reflect.Pointer && v.CanAddr() && v.Addr().Type().Implements(textUnmarshaler) {
+	if readsText(v.Type()) {
 		if s, ok := d.scalar(n, path); ok {
 			if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(s)); err != nil {
 				d.bad(n, path, "%v", err)
@@ -105,6 +90,21 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		d.dictionary(n, v, path)
 	default:
 		d.plain(n, v, path)
+	}
+}
+
+// nothing judges "key:" without a value: a block that is meant to be empty, or a value that was forgotten.
+func (d *decoder) nothing(n ast.Node, t reflect.Type, path string) {
+	optional := t.Kind() == reflect.Pointer
+	if optional {
+		t = t.Elem()
+	}
+	k, err := typeKind(t)
+	switch {
+	case err != nil || k != isBlock && k != isList && k != isDictionary || t.Implements(orOne):
+		d.bad(n, path, "has no value: write one, or leave the key out")
+	case optional:
+		d.bad(n, path, "has no value: write {} for an empty block")
 	}
 }
 
@@ -132,16 +132,15 @@ func (d *decoder) object(n ast.Node, v reflect.Value, path string) {
 	if !ok {
 		return
 	}
-	fields := map[string]reflect.Value{}
-	collectFields(v, fields)
+	keys := keysOf(v.Type())
 	seen := map[string]bool{}
 	for _, m := range members {
 		key := keyOf(m)
 		at := join2(path, key)
-		f, known := fields[key]
+		i := slices.IndexFunc(keys, func(k configKey) bool { return k.name == key })
 		switch {
-		case !known:
-			d.bad(m.Key, at, "unknown key%s", hint(key, fields))
+		case i < 0:
+			d.bad(m.Key, at, "unknown key%s", hint(key, keys))
 			continue
 		case seen[key]:
 			d.bad(m.Key, at, "stands here twice")
@@ -149,24 +148,7 @@ func (d *decoder) object(n ast.Node, v reflect.Value, path string) {
 		}
 		seen[key] = true
 		d.places[at] = d.placeOf(m.Key)
-		d.value(m.Value, f, at)
-	}
-}
-
-// collectFields gives the fields of a struct by their YAML names, those of inlined structs included.
-func collectFields(v reflect.Value, into map[string]reflect.Value) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if !f.IsExported() {
-			continue
-		}
-		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		switch {
-		case strings.Contains(options, "inline"):
-			collectFields(v.Field(i), into)
-		case name != "" && name != "-":
-			into[name] = v.Field(i)
-		}
+		d.value(m.Value, v.FieldByIndex(keys[i].index), at)
 	}
 }
 
@@ -232,6 +214,11 @@ func (d *decoder) schema(n ast.Node, s *Schema, path string) {
 	}
 }
 
+// flagPattern is what YAML 1.2 takes for a truth value.
+const flagPattern = `^(true|True|TRUE|false|False|FALSE)$`
+
+var flagText = regexp.MustCompile(flagPattern)
+
 func (d *decoder) plain(n ast.Node, v reflect.Value, path string) {
 	s, ok := d.scalar(n, path)
 	if !ok {
@@ -241,17 +228,22 @@ func (d *decoder) plain(n ast.Node, v reflect.Value, path string) {
 	case reflect.String:
 		v.SetString(s)
 	case reflect.Bool:
-		b, err := strconv.ParseBool(s)
-		if err != nil || s == "1" || s == "0" {
+		if !flagText.MatchString(s) {
 			d.bad(n, path, "%q is not a yes or no: write true or false", s)
 		}
-		v.SetBool(b)
+		v.SetBool(strings.EqualFold(s, "true"))
 	case reflect.Int, reflect.Int64:
 		i, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
 			d.bad(n, path, "%q is not a whole number", s)
 		}
 		v.SetInt(i)
+	case reflect.Uint32:
+		i, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			d.bad(n, path, "%q is not a whole number from 0 to 4294967295", s)
+		}
+		v.SetUint(i)
 	default:
 		d.bad(n, path, "cannot be configured (%s)", v.Kind())
 	}
@@ -277,6 +269,10 @@ func (d *decoder) scalar(n ast.Node, path string) (string, bool) {
 			return "", false
 		}
 		text = glued
+	}
+	if rest := envPattern.ReplaceAllString(text, "$3"); strings.Contains(rest, "${") {
+		d.bad(n, path, "%q is no variable: write ${env:NAME}, or ${env:NAME:-default} with a default that has no variable in it", broken.FindString(rest))
+		return "", false
 	}
 	ok := true
 	text = envPattern.ReplaceAllStringFunc(text, func(ref string) string {
@@ -315,6 +311,9 @@ func unglue(n ast.Node) (string, bool) {
 	return key.Value + ":" + rest, ok
 }
 
+// broken finds what begins like a variable.
+var broken = regexp.MustCompile(`\$\{[^} ]*\}?`)
+
 var envPattern = regexp.MustCompile(`\$\{env:([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`)
 
 func kindOf(n ast.Node) string {
@@ -327,45 +326,6 @@ func kindOf(n ast.Node) string {
 		return "nothing"
 	}
 	return "a single value"
-}
-
-// hint names what the key may have been meant to be.
-func hint(key string, fields map[string]reflect.Value) string {
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	best, least := "", 3
-	for _, name := range names {
-		if n := distance(key, name); n < least {
-			best, least = name, n
-		}
-	}
-	if best != "" {
-		return ": did you mean " + best + "?"
-	}
-	return ": there are " + strings.Join(names, ", ")
-}
-
-// distance is the edit distance of two words (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost = 1 + min(last, row[j], row[j+1])
-			}
-			last, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 func join2(path, key string) string {

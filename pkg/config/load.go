@@ -6,14 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/logferry/logferry/pkg/field"
 )
@@ -163,14 +159,14 @@ func (d *decoder) merge(name string, text []byte, cfg *Config, owners map[string
 
 // top reads one top-level block; lists are appended to what other files have brought.
 func (d *decoder) top(m *ast.MappingValueNode, cfg *Config, owners map[string]string) {
-	fields := map[string]reflect.Value{}
-	collectFields(reflect.ValueOf(cfg).Elem(), fields)
+	keys := keysOf(reflect.TypeFor[Config]())
 	key := keyOf(m)
-	f, known := fields[key]
-	if !known {
-		d.bad(m.Key, key, "unknown key%s", hint(key, fields))
+	i := slices.IndexFunc(keys, func(k configKey) bool { return k.name == key })
+	if i < 0 {
+		d.bad(m.Key, key, "unknown key%s", hint(key, keys))
 		return
 	}
+	f := reflect.ValueOf(cfg).Elem().FieldByIndex(keys[i].index)
 	d.places[key] = d.placeOf(m.Key)
 	if f.Kind() == reflect.Slice {
 		s, ok := m.Value.(*ast.SequenceNode)
@@ -211,29 +207,6 @@ func (d *decoder) locate(err error) Problem {
 		}
 		at = at[:cut]
 	}
-}
-
-// parse makes a syntax tree; the library panics over some malformed texts.
-func parse(text []byte) (tree *ast.File, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%v", v)
-		}
-	}()
-	return parser.ParseBytes(text, 0)
-}
-
-var position = regexp.MustCompile(`^\[(\d+):(\d+)\] `)
-
-func syntaxProblem(name string, err error) Problem {
-	p := Problem{File: name, Line: 1, Column: 1, Msg: "this is not YAML: " + yaml.FormatError(err, false, false)}
-	msg, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-	if m := position.FindStringSubmatch(msg); m != nil {
-		p.Line, _ = strconv.Atoi(m[1])
-		p.Column, _ = strconv.Atoi(m[2])
-		p.Msg = "this is not YAML: " + strings.TrimPrefix(msg, m[0])
-	}
-	return p
 }
 
 // flatten gives the single errors of joined ones.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +70,12 @@ var sizeUnits = []struct {
 	{"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"B", 1},
 }
 
+// SizePattern is what a size looks like: for UnmarshalText, and for the JSON Schema of the configuration. It is the common part of RE2
+// and ECMA 262. The exponent is there for tools that write large numbers so, Helm for one.
+const SizePattern = `^ *[0-9]+(\.[0-9]+)?([eE]\+?[0-9]+)? *([KMGTkmgt]([iI]?[bB]?)|[bB])? *$`
+
+var sizeText = regexp.MustCompile(SizePattern)
+
 // UnmarshalText reads a size.
 func (s *Size) UnmarshalText(text []byte) error {
 	str := strings.ToUpper(strings.TrimSpace(string(text)))
@@ -80,7 +87,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 		}
 	}
 	n, err := strconv.ParseFloat(str, 64)
-	if err != nil || n < 0 || n*factor > math.MaxInt64/2 || n != n {
+	if err != nil || !sizeText.Match(text) || n*factor > math.MaxInt64/2 {
 		return fmt.Errorf("%q is not a size: write a number with a unit, such as 512MiB or 8GiB", text)
 	}
 	*s = Size(n * factor)
@@ -133,8 +140,17 @@ func (d Duration) String() string {
 	return s
 }
 
-// ParseDuration is time.ParseDuration with days ("7d", "1d12h") and without negative values.
+// DurationPattern is what a duration looks like: for ParseDuration, and for the JSON Schema of the configuration. It is the common part
+// of RE2 and ECMA 262.
+const DurationPattern = `^ *(0|[0-9]+(\.[0-9]+)?d([0-9]+(\.[0-9]+)?(h|m|s|ms|us|µs|ns))*|([0-9]+(\.[0-9]+)?(h|m|s|ms|us|µs|ns))+) *$`
+
+var durationText = regexp.MustCompile(DurationPattern)
+
+// ParseDuration is time.ParseDuration with days ("7d", "1d12h") and without signs.
 func ParseDuration(s string) (time.Duration, error) {
+	if !durationText.MatchString(s) {
+		return 0, fmt.Errorf("%q is not a duration: write 90s, 15m, 2h or 7d", s)
+	}
 	rest, total := strings.TrimSpace(s), time.Duration(0)
 	if i := strings.IndexByte(rest, 'd'); i > 0 {
 		days, err := strconv.ParseFloat(rest[:i], 64)

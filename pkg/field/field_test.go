@@ -7,13 +7,13 @@ import (
 )
 
 func TestSize(t *testing.T) {
-	for text, want := range map[string]Size{"0": 0, "1024": 1024, "8GiB": 8 << 30, "8Gi": 8 << 30, "1.5MiB": 3 << 19, "1MB": 1e6, "2k": 2000, " 900 KiB ": 900 << 10} {
+	for text, want := range map[string]Size{"0": 0, "1024": 1024, "8GiB": 8 << 30, "8Gi": 8 << 30, "1.5MiB": 3 << 19, "1MB": 1e6, "2k": 2000, " 900 KiB ": 900 << 10, "1.7179869184e+10": 16 << 30, "5b": 5} {
 		var s Size
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
 			t.Errorf("%q: %d, %v; want %d", text, s, err, want)
 		}
 	}
-	for _, text := range []string{"", "x", "-1", "8 GiBs", "1e300", "NaN", "MiB"} {
+	for _, text := range []string{"", "x", "-1", "8 GiBs", "1e300", "NaN", "MiB", "0x10", "1_000", "+1", "8 G iB"} {
 		var s Size
 		if s.UnmarshalText([]byte(text)) == nil {
 			t.Errorf("%q was read as %d", text, s)
@@ -32,7 +32,7 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "5", "-5m", "d", "5 days", "-1d", "99999999d", "1dd"} {
+	for _, text := range []string{"", "5", "-5m", "d", "5 days", "-1d", "99999999d", "1dd", "NaNd", "0x1p2d", "+5m", "-0s", "7 d", "7D"} {
 		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q was read as %v", text, got)
 		}

@@ -54,6 +54,18 @@ func Schemas() []string {
 	return list
 }
 
+// AllChoices gives the options of all schemas: schema, option, the values that it takes with the default first.
+func AllChoices() map[string]map[string][]string {
+	all := make(map[string]map[string][]string, len(schemas))
+	for _, s := range schemas {
+		all[s.name] = make(map[string][]string, len(s.choices))
+		for _, c := range s.choices {
+			all[s.name][c.key] = slices.Clone(c.values)
+		}
+	}
+	return all
+}
+
 func schemaChoices(name string) ([]choice, error) {
 	for _, s := range schemas {
 		if s.name == name {

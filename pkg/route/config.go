@@ -116,6 +116,9 @@ func (r Rule) validate(streams func(string) []string) error {
 		}
 	}
 	named, ok := streams("*"), true
+	if r.Streams != nil && len(r.Streams) == 0 {
+		faults = append(faults, field.Errorf("streams", "is an empty list, which no stream is in: name one, or leave it out"))
+	}
 	if r.Streams != nil {
 		named = nil
 		for i, p := range r.Streams {

@@ -43,9 +43,15 @@ type Budget struct {
 	Per      field.Duration `yaml:"per,omitempty"`
 }
 
+// Default is what leaving out means, as far as it is one value for all streams.
+func Default() Config {
+	return Config{Cloud: "global", API: apiGraph, Streams: DefaultStreams(), Budget: Budget{Requests: 5, Per: field.Duration(10 * time.Second)}}
+}
+
 // interval is the time between two requests.
 func (b Budget) interval() time.Duration {
-	return cmp.Or(b.Per.Std(), 10*time.Second) / time.Duration(cmp.Or(b.Requests, 5))
+	usual := Default().Budget
+	return cmp.Or(b.Per, usual.Per).Std() / time.Duration(cmp.Or(b.Requests, usual.Requests))
 }
 
 // hosts are where one cloud signs in and answers.
@@ -145,7 +151,7 @@ type place struct {
 func (c Config) place() (place, error) {
 	c = c.named()
 	clouds := c.dialect().clouds
-	known, ok := clouds[cmp.Or(c.Cloud, "global")]
+	known, ok := clouds[cmp.Or(c.Cloud, Default().Cloud)]
 	if !ok {
 		return place{}, field.Errorf("cloud", "%q is unknown: write one of %s, or login_url and graph_url", c.Cloud, strings.Join(slices.Sorted(maps.Keys(clouds)), ", "))
 	}
@@ -160,7 +166,7 @@ func (c Config) place() (place, error) {
 	if err != nil {
 		return place{}, field.Errorf("graph_url", "%v", err)
 	}
-	p := place{name: cmp.Or(c.Cloud, "global"), login: login, graph: graph, scope: known.graph + "/.default"}
+	p := place{name: cmp.Or(c.Cloud, Default().Cloud), login: login, graph: graph, scope: known.graph + "/.default"}
 	if c.Cloud == "" && c.GraphURL != "" {
 		p.name, p.scope = graph.Host, graph.String()+"/.default"
 	}

@@ -195,3 +195,24 @@ func TestTable(t *testing.T) {
 		seen[s.Name] = true
 	}
 }
+
+// TestDefaultIsWhatLeavingOutMeans: what Default says, and what a configuration without these keys does.
+func TestDefaultIsWhatLeavingOutMeans(t *testing.T) {
+	written, left := Default(), Config{}
+	names, err := left.StreamNames()
+	want, err2 := written.StreamNames()
+	if !slices.Equal(names, want) || len(want) != 5 || err != nil || err2 != nil {
+		t.Errorf("streams %q, shown %q: %v, %v", names, want, err, err2)
+	}
+	if got, want := left.Budget.interval(), written.Budget.interval(); got != want || want != 2*time.Second {
+		t.Errorf("a request every %s, shown %s", got, want)
+	}
+	place, err := left.place()
+	shown, err2 := written.place()
+	if err != nil || err2 != nil || place.name != shown.name || *place.login != *shown.login || *place.graph != *shown.graph || place.graph.Host != "graph.microsoft.com" {
+		t.Errorf("place %+v, %v, shown %+v, %v", place, err, shown, err2)
+	}
+	if got, want := left.dialect().tokenPath, written.dialect().tokenPath; got != want {
+		t.Errorf("token endpoint %s, shown %s", got, want)
+	}
+}

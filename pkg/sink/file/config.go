@@ -109,6 +109,9 @@ func (c Config) Validate() error {
 
 func (c Config) rotates() bool { return c.MaxBytes > 0 || c.MaxAge != 0 }
 
+// Default is what an empty block means.
+func Default() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	c.Compress = cmp.Or(c.Compress, compressNone)
 	c.Fsync = cmp.Or(c.Fsync, fsyncBatch)

@@ -51,6 +51,9 @@ const (
 	keyNone    = "none"
 )
 
+// Default is what an empty block means.
+func Default() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	set := func(s *string, value string) {
 		if *s == "" {

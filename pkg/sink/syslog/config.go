@@ -117,6 +117,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Default is what an empty block means.
+func Default() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	c.Format = cmp.Or(c.Format, "rfc5424")
 	c.Framing = cmp.Or(c.Framing, "octet")

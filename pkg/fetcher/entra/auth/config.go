@@ -48,6 +48,11 @@ type DeviceCode struct {
 // Literal is a secret that somebody wrote into the configuration. It never prints.
 type Literal string
 
+const inClear = "a secret in clear is refused: put it into a file and name that in client_secret_file"
+
+// UnmarshalText refuses the key, whatever stands there.
+func (Literal) UnmarshalText([]byte) error { return errors.New(inClear) }
+
 func (Literal) String() string { return "<redacted>" }
 
 // GoString keeps the value out of %#v.
@@ -108,7 +113,7 @@ func (c Config) Validate() error {
 		bad("client_id", "missing: write the application (client) id of the app registration")
 	}
 	if c.ClientSecret != "" {
-		bad("client_secret", "a secret in clear is refused: put it into a file and name that in client_secret_file")
+		bad("client_secret", inClear)
 	}
 	if len(ways) > 1 {
 		for _, word := range ways[1:] {
