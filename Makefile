@@ -11,7 +11,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
 RACE := ./pkg/app/... ./pkg/budget/... ./pkg/fetcher/... ./pkg/pipeline/... ./pkg/retry/... ./pkg/secure/... ./pkg/sink/... ./pkg/store/... \
 	./pkg/telemetry/... ./pkg/timeline/...
 # Everything else, but for the chart, whose first run builds Helm, and the end-to-end tests, which come last.
-PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(chaos|chart|e2e|image|kill)$$')
+PLAIN = $$(go list ./... | grep -vxF -f <(go list $(RACE)) | grep -vE '/test/(chaos|chart|docs|e2e|image|kill)$$')
 # What takes long as it is, and shares no more state than the others: once, without the race detector.
 LONG = TestLoad|TestThreeDaysOutage|TestTenants|TestSickTenants|TestAsk_.*
 FUZZTIME ?= 20s
@@ -26,7 +26,7 @@ RACE_SEEDS ?= 50
 # What it prints of a world that fails, then its sums.
 SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos contract tenants fuzz bench bench-sinks chart chart-e2e image image-test sbom licences vuln tidy-check help
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos contract tenants fuzz bench bench-sinks chart chart-e2e docs image image-test sbom licences vuln tidy-check help
 
 help: ## this list of targets
 	@awk -f .ci/help.awk $(firstword $(MAKEFILE_LIST))
@@ -48,7 +48,7 @@ unit: ## vet and the tests of all packages, those that share state with the race
 	$(MAKE) chart
 	CGO_ENABLED=1 go test -race -timeout 10m -skip '^($(LONG)|TestConservation)$$' $(RACE)
 	go test -timeout 5m -run '^($(LONG))$$' ./pkg/app ./pkg/pipeline
-	$(MAKE) conservation conservation-race
+	$(MAKE) docs conservation conservation-race
 	go test -count=1 -v -timeout 8m ./test/kill
 	go test -count=1 -v -timeout 10m ./test/chaos
 
@@ -92,6 +92,10 @@ chart-e2e: ## the chart in a real Kubernetes API server
 image-test: ## build the image twice, compare, start it
 	bash test/image/setup.sh
 	go test -count=1 -v -timeout 5m ./test/image | { grep -vE '^=== |^PASS' || true; }
+
+# Says how many blocks are run and how many are not.
+docs: ## run what the documents show, compile their code, follow their links
+	go test -count=1 -v -timeout 10m ./test/docs | awk '/^=== |^ *--- PASS|^PASS/ {next} {print}'
 
 lint: ## golangci-lint with the import table; its first build takes minutes
 	$(GOLANGCI) run ./...

@@ -127,7 +127,7 @@ func printCheck(out io.Writer, lines []app.CheckLine) error {
 		if l.RequestID != "" {
 			says += " (request-id " + l.RequestID + ", client-request-id " + l.ClientRequestID + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", mark, l.Part, says)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", mark, l.Part, printable(says))
 	}
 	return w.Flush()
 }

@@ -99,7 +99,7 @@ func printStatus(w io.Writer, st pipeline.Status, cfg *config.Config, running bo
 		case f.Times > 0: // else it is no failure but a forecast or a hole, which say themselves what to do
 			mend = ", is tried again by itself"
 		}
-		fmt.Fprintf(w, "%s, since %s%s:\n  %s\n", f.Part, when(f.Since), mend, f.Err)
+		fmt.Fprintf(w, "%s, since %s%s:\n  %s\n", f.Part, when(f.Since), mend, printable(f.Err))
 	}
 	return nil
 }

@@ -161,3 +161,15 @@ func TestStatusOfSome(t *testing.T) {
 		}
 	}
 }
+
+// TestNoOrdersToTheTerminal: what a receiver says reaches a terminal without what that would take for an order.
+func TestNoOrdersToTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	st := pipeline.Status{Faults: []pipeline.Fault{{Part: "sink splunk", Err: "said \x1b]0;owned\x07\u009b2J"}}}
+	if err := printStatus(&out, st, twoTenants(), true); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.ContainsAny(text, "\x1b\x07\u009b") || !strings.Contains(text, "owned") {
+		t.Errorf("%q", text)
+	}
+}

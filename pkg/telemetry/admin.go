@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -33,11 +35,21 @@ func (m *Metrics) AdminHandler(status func() pipeline.Status) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		for _, f := range blocked {
-			fmt.Fprintf(w, "%s: %s (since %s)\n", f.Part, f.Err, f.Since.UTC().Format(time.RFC3339))
+			fmt.Fprintf(w, "%s: %s (since %s)\n", f.Part, printable(f.Err), f.Since.UTC().Format(time.RFC3339))
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}))
 	return mux
+}
+
+// printable leaves out what a terminal would take for an order: a peer's words stand in errors, and people look with curl.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
 }
 
 // Serve answers on l until it is closed.

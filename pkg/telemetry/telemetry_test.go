@@ -179,3 +179,13 @@ func TestSecondsUntilTheJournalIsFull(t *testing.T) {
 		}
 	}
 }
+
+// TestNoOrdersToTheTerminalOverHTTP: what a peer says is on /healthz without what a terminal would take for an order.
+func TestNoOrdersToTheTerminalOverHTTP(t *testing.T) {
+	st := pipeline.Status{Faults: []pipeline.Fault{{Part: "sink splunk", Blocked: true, Err: "said \x1b]0;owned\x07\u009b2J"}}}
+	w := httptest.NewRecorder()
+	NewMetrics("test").AdminHandler(func() pipeline.Status { return st }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	if text := w.Body.String(); w.Code != http.StatusServiceUnavailable || strings.ContainsAny(text, "\x1b\x07\u009b") || !strings.Contains(text, "owned") {
+		t.Errorf("%d %q", w.Code, text)
+	}
+}
