@@ -52,7 +52,7 @@ func root() *cobra.Command {
 		return fmt.Errorf("%w: %w (see %s --help)", app.ErrUsage, err, cmd.CommandPath())
 	}
 	cmd.SetFlagErrorFunc(usage)
-	cmd.AddCommand(runCommand(), checkCommand(), statusCommand(), dlqCommand(), verifyCommand(), resendCommand(), fetchCommand(), previewCommand(), simulateCommand(), demoCommand(), schemaCommand(), versionCommand())
-	cmd.AddCommand(healthCommand())
+	cmd.AddCommand(runCommand(), checkCommand(), statusCommand(), healthCommand(), dlqCommand(), verifyCommand(), resendCommand())
+	cmd.AddCommand(stateCommand(), supportCommand(), fetchCommand(), previewCommand(), simulateCommand(), demoCommand(), schemaCommand(), versionCommand())
 	return cmd
 }

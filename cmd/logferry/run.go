@@ -87,14 +87,15 @@ func run(cmd *cobra.Command, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
+	recent := telemetry.NewRecent()
+	log, err := telemetry.NewLogger(io.MultiWriter(recent, cmd.ErrOrStderr()), cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
 		return err
 	}
 	if idle, err := standBy(cmd, f, cfg, log); idle || err != nil {
 		return err
 	}
-	a, err := app.New(cfg, app.Options{Version: Version(), Log: log, Forget: f.forget})
+	a, err := app.New(cfg, app.Options{Version: Version(), Log: log, Recent: recent, Forget: f.forget})
 	if err != nil {
 		return err
 	}

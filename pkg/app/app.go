@@ -36,6 +36,7 @@ type Options struct {
 	Version   string
 	Stdout    io.Writer // of stdout sinks; nil: the process's own
 	Log       *zap.Logger
+	Recent    *telemetry.Recent                              // what Log has said last, for support; nil: it is not kept
 	Forget    []string                                       // sinks whose pending records are given up
 	Transport http.RoundTripper                              // to the API; nil: the network
 	Sink      func(config.Sink, pipeline.Sink) pipeline.Sink // wraps the sinks; nil: as they are
@@ -119,13 +120,16 @@ func (a *App) open(crash func(string)) (store.Opened, error) {
 	var err error
 	a.store, opened, err = store.Open(a.cfg.State.Dir, store.Options{
 		JournalMaxBytes: int64(a.cfg.State.JournalMaxBytes), LettersMaxBytes: int64(a.cfg.State.DeadLettersMaxBytes),
-		Retention: Remembered, NoSync: a.o.NoSync, Crash: crash,
+		Retention: Remembered, NoSync: a.o.NoSync, Crash: crash, Version: a.o.Version,
 	})
 	if err != nil {
 		return opened, fmt.Errorf("%w: open state: %w", ErrUsage, err)
 	}
 	if opened.SetAside != "" {
 		a.log.Error("the state file was damaged: it is set aside, and records are read again, marked uncertain", zap.String("set_aside", opened.SetAside))
+	}
+	if opened.Migrated > 0 {
+		a.log.Info("the state file has today's format now: an earlier version cannot open it any more", zap.Uint32("format_before", opened.Migrated))
 	}
 	names, was := []string{}, map[string]string{}
 	for _, s := range a.cfg.Sinks {
@@ -226,6 +230,8 @@ func (a *App) serve(ctx context.Context) (stop func(), err error) {
 	}
 	control, err := telemetry.Control(ctx, a.cfg.State.Dir, map[string]func() (any, error){
 		"status": func() (any, error) { return a.Status(), nil },
+		"state":  func() (any, error) { return a.stateReport() },
+		"log":    func() (any, error) { return a.lastLines(), nil },
 	}, a.orders())
 	if err != nil {
 		a.log.Warn("status, dlq, verify and resend cannot reach this process", zap.Error(err))

@@ -98,6 +98,7 @@ func offline(cfg *config.Config) (*store.Store, error) {
 	}
 	s, _, err := store.Open(cfg.State.Dir, store.Options{
 		JournalMaxBytes: int64(cfg.State.JournalMaxBytes), LettersMaxBytes: int64(cfg.State.DeadLettersMaxBytes), Retention: Remembered,
+		KeepDamaged: true, // the next run sets it aside, and says so in its log
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: open state: %w", ErrUsage, err)

@@ -39,10 +39,26 @@ func (e *LockedError) Error() string {
 type FormatError struct {
 	Path       string
 	Have, Want uint32
+	Needs      []string // what is in use in the file that this version does not know; the format may be known then
+	Writer     string   // the version that had the file last; "": not known
+	Version    string   // ours; "": not known
 }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s has format %d, this version knows %d: use the newer logferry that wrote it", e.Path, e.Have, e.Want)
+	what := fmt.Sprintf("has format %d, and this version%s reads up to %d", e.Have, in(" (", e.Version, ")"), e.Want)
+	if len(e.Needs) > 0 {
+		what = fmt.Sprintf("needs a version that knows %s, which this one%s does not", strings.Join(e.Needs, ", "), in(" (", e.Version, ")"))
+	}
+	return fmt.Sprintf("%s %s: a newer logferry%s wrote it, use that one or a later one; nothing was changed (docs/state.md says how to go back)",
+		e.Path, what, in(" (", e.Writer, ")"))
+}
+
+// in puts text between two others; without a text there is nothing.
+func in(before, text, after string) string {
+	if text == "" {
+		return ""
+	}
+	return before + text + after
 }
 
 // AbandonedError says that a sink is gone from the configuration while records wait for it.

@@ -122,7 +122,9 @@ func TestStartOnAFullDisk(t *testing.T) {
 		_, err = f.Write(bytes.Repeat([]byte{1}, 4096))
 	}
 	f.Close()
-	s = open(t, dir, fastOptions())
+	o := fastOptions()
+	o.Version = "v2.0.0" // another one: its name is to be written
+	s = open(t, dir, o)
 	defer s.Close()
 	if err := s.Step(bg, event.LaneStep{Sink: "one", To: event.Position{Seq: 2}, Counts: delivered(50)}); err != nil {
 		t.Error(err)

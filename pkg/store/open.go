@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +25,7 @@ const (
 type Opened struct {
 	Fresh    bool   // a new file, and no sign of an earlier one
 	SetAside string // new name of a damaged file, "" if there was none
+	Migrated uint32 // the format that the file had; 0: it had today's
 	// Lost says that an earlier state is lost: a stream without cursors has to be read again from Recovered, or from the lower
 	// end of retention where that has no entry, and what is found may have been delivered before. It stays set for 30 days.
 	Lost      bool
@@ -33,15 +33,10 @@ type Opened struct {
 }
 
 // Open opens or creates the state file in dir, which is created if need be. A damaged file is set aside under a new name,
-// never deleted, and a new one is begun. Errors: *LockedError, *FormatError, those of the file system (permission, space);
+// never deleted, and a new one is begun, unless o says otherwise. Errors: *LockedError, *FormatError, those of the file system (permission, space);
 // for them the file is never set aside.
 func Open(dir string, o Options) (*Store, Opened, error) {
-	s := &Store{
-		dir: dir, o: o.withDefaults(),
-		queue: make(chan *request), quit: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
-		repaired: map[uint64]repair{},
-	}
-	s.w.unsaved = map[event.StreamKey]bool{}
+	s := newStore(dir, o)
 	opened, err := s.open()
 	if err != nil {
 		if s.db != nil {
@@ -54,6 +49,16 @@ func Open(dir string, o Options) (*Store, Opened, error) {
 	}
 	go s.run()
 	return s, opened, nil
+}
+
+func newStore(dir string, o Options) *Store {
+	s := &Store{
+		dir: dir, o: o.withDefaults(),
+		queue: make(chan *request), quit: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
+		repaired: map[uint64]repair{},
+	}
+	s.w.unsaved = map[event.StreamKey]bool{}
+	return s
 }
 
 func (o Options) withDefaults() Options {
@@ -81,7 +86,10 @@ func (s *Store) open() (Opened, error) {
 	}
 	err := s.try()
 	var bad *damage
-	if errors.As(err, &bad) {
+	if errors.As(err, &bad) && s.o.KeepDamaged {
+		return opened, fmt.Errorf("%w (the next logferry run sets it aside, and reads again what is lost)", err)
+	}
+	if bad != nil {
 		if opened.SetAside, err = s.setAside(); err != nil {
 			return opened, fmt.Errorf("%w; set it aside: %w", bad, err)
 		}
@@ -90,11 +98,31 @@ func (s *Store) open() (Opened, error) {
 	if err != nil {
 		return opened, err
 	}
-	// The pid only helps the words of a LockedError: a full disk must not keep a backlog from its delivery for it.
-	if err := os.WriteFile(filepath.Join(s.dir, lockName), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil && !noSpace(err) {
+	if err := s.leavePID(); err != nil {
 		return opened, err
 	}
+	opened.Migrated = s.migrated
 	return s.begun(opened)
+}
+
+// leavePID only helps the words of a LockedError: a full disk must not keep a backlog from its delivery for it.
+func (s *Store) leavePID() error {
+	path, pid := filepath.Join(s.dir, lockName), []byte(strconv.Itoa(os.Getpid())+"\n")
+	err := os.WriteFile(path, pid, 0o600)
+	if errors.Is(err, os.ErrPermission) { // another user's, who was killed
+		err = errors.Join(os.Remove(path), os.WriteFile(path, pid, 0o600))
+	}
+	if err != nil && !noSpace(err) {
+		return err
+	}
+	return nil
+}
+
+func (s *Store) removePID() error {
+	if err := os.Remove(filepath.Join(s.dir, lockName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // begun finds out whether the file is a first one, one after a loss, or one that goes on.
@@ -142,10 +170,7 @@ func (s *Store) begun(opened Opened) (Opened, error) {
 	return opened, nil
 }
 
-var (
-	keyFormat = []byte("format")
-	keyLost   = []byte("lost")
-)
+var keyLost = []byte("lost")
 
 func lossOf(meta *bbolt.Bucket) (*recovery, error) {
 	v := meta.Get(keyLost)
@@ -178,13 +203,24 @@ func (s *Store) create(loss *recovery) error {
 				return err
 			}
 		}
-		return meta.Put(keyFormat, seal(keyFormat, binary.BigEndian.AppendUint32(nil, formatVersion)))
+		return errors.Join(s.sign(meta), meta.Put(keyFormat, sealFormat(formatVersion)))
 	})
 	return errors.Join(err, s.syncDir())
 }
 
-// try opens the file and loads it. A *damage means that its content is at fault.
+// try opens the file, brings it to today's format and loads it. A *damage means that its content is at fault.
 func (s *Store) try() error {
+	for {
+		if err := s.tryOnce(); !errors.Is(err, errReplaced) {
+			return err
+		}
+	}
+}
+
+// errReplaced says that Compact has put another file in the place of the one that was opened, before its lock was ours.
+var errReplaced = errors.New("the file was replaced")
+
+func (s *Store) tryOnce() error {
 	info, err := os.Stat(s.path())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -194,19 +230,12 @@ func (s *Store) try() error {
 			return err
 		}
 	}
-	err = caught(func() (err error) {
-		s.db, err = bbolt.Open(s.path(), 0o600, &bbolt.Options{
-			Timeout: lockTimeout, NoSync: s.o.NoSync, NoGrowSync: s.o.NoSync, InitialMmapSize: initialMmap, NoStatistics: true,
-			FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
-			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-				s.file, err = os.OpenFile(name, flag, mode)
-				return s.file, err
-			},
-		})
+	if err = s.openLocked(); errors.Is(err, errReplaced) {
 		return err
-	})
-	if err != nil && s.file != nil {
-		_ = s.file.Close() // bbolt has closed it, unless it has panicked
+	}
+	if err == nil {
+		_ = os.Remove(s.path() + compactSuffix) // of a Compact that did not end: the lock is ours, so nobody is at it
+		err = caught(func() (err error) { s.migrated, err = s.climb(ladder); return err })
 	}
 	if err == nil {
 		err = caught(func() error { return s.db.View(s.load) })
@@ -218,6 +247,39 @@ func (s *Store) try() error {
 		return err
 	}
 	return nil
+}
+
+// openLocked opens the file and takes its lock. The error is errReplaced when the file has another name, or none, by then.
+func (s *Store) openLocked() error {
+	err := caught(func() (err error) {
+		s.db, err = bbolt.Open(s.path(), 0o600, &bbolt.Options{
+			Timeout: lockTimeout, NoSync: s.o.NoSync, NoGrowSync: s.o.NoSync, InitialMmapSize: initialMmap,
+			FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
+			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+				s.file, err = os.OpenFile(name, flag, mode)
+				return s.file, err
+			},
+		})
+		return err
+	})
+	if err != nil && s.file != nil {
+		_ = s.file.Close() // bbolt has closed it, unless it has panicked
+	}
+	if err == nil && s.replaced() {
+		err = errors.Join(errReplaced, s.db.Close())
+		s.db = nil
+	}
+	return err
+}
+
+// replaced tells whether the path leads to another file than the one that is open.
+func (s *Store) replaced() bool {
+	ours, err := s.file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(s.path())
+	return err != nil || !os.SameFile(ours, now)
 }
 
 // judge tells damage from errors that say nothing about the file's content.
@@ -288,27 +350,6 @@ func consistent(db *bbolt.DB) error {
 		}
 		return first
 	})
-}
-
-func (s *Store) checkFormat(tx *bbolt.Tx) error {
-	meta := tx.Bucket(bucketMeta)
-	if meta == nil {
-		if k, _ := tx.Cursor().First(); k != nil {
-			return damaged("there is no bucket %s", bucketMeta)
-		}
-		return nil // a crash between the first two transactions of its life
-	}
-	v, err := unseal(keyFormat, meta.Get(keyFormat))
-	if err != nil {
-		return err
-	}
-	if len(v) != 4 {
-		return damaged("format has %d bytes", len(v))
-	}
-	if have := binary.BigEndian.Uint32(v); have > formatVersion {
-		return &FormatError{Path: s.path(), Have: have, Want: formatVersion}
-	}
-	return nil
 }
 
 // setAside gives the damaged file a new name. It stays for whoever wants to look.

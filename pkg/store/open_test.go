@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -26,29 +25,6 @@ func TestLocked(t *testing.T) {
 	}
 	s.Close()
 	open(t, dir, fastOptions())
-}
-
-func TestNewerFormat(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, fastOptions())
-	if err := s.db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketMeta).Put(keyFormat, seal(keyFormat, binary.BigEndian.AppendUint32(nil, 2)))
-	}); err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	before, err := os.ReadFile(s.path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var newer *FormatError
-	if _, _, err := Open(dir, fastOptions()); !errors.As(err, &newer) || newer.Have != 2 || newer.Want != 1 {
-		t.Fatalf("err is %v", err)
-	}
-	after, err := os.ReadFile(s.path())
-	if err != nil || string(before) != string(after) {
-		t.Errorf("the file was touched (%v)", err)
-	}
 }
 
 func TestOpened(t *testing.T) {
@@ -134,6 +110,27 @@ func TestOpened(t *testing.T) {
 			s.Close()
 		})
 	}
+}
+
+// Who only looks leaves a damaged file where it is.
+func TestKeepDamaged(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir, fastOptions()).Close()
+	if err := os.Truncate(filepath.Join(dir, fileName), 20_000); err != nil {
+		t.Fatal(err)
+	}
+	before := folderHash(t, dir)
+	o := fastOptions()
+	o.KeepDamaged = true
+	var bad *damage
+	if _, _, err := Open(dir, o); !errors.As(err, &bad) || folderHash(t, dir) != before {
+		t.Errorf("err is %v", err)
+	}
+	s, opened, err := Open(dir, fastOptions())
+	if err != nil || opened.SetAside == "" {
+		t.Fatalf("%+v, %v", opened, err)
+	}
+	s.Close()
 }
 
 func TestAFaultMakesTheStoreSuspect(t *testing.T) {

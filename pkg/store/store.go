@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -29,8 +28,12 @@ type Options struct {
 	Now             func() time.Time // nil: time.Now
 	// LettersMaxBytes is how many stored bytes the letters of one sink may take; 0: 1 GiB.
 	LettersMaxBytes int64
+	// Version is that of logferry. The file keeps it, so that an older version can say which one is needed; "": it is not touched.
+	Version string
+	// KeepDamaged makes a damaged file an error, where else it is set aside and a new one is begun: for who only looks.
+	KeepDamaged bool
 	// Crash is called at "append:before-commit", "append:after-commit", and the same of "step" and "letters", of each
-	// transaction that holds such a call. For tests; nil in production.
+	// transaction that holds such a call, of each part of a migration ("migrate"), and where Compact says. For tests; nil in production.
 	Crash func(point string)
 }
 
@@ -42,11 +45,9 @@ const (
 	recoveryName = "recovery.json"
 )
 
-const formatVersion = 1
-
 // The buckets. Integers in keys are big endian, so that their order is that of the numbers.
 var (
-	bucketMeta    = []byte("meta")    // "format", "lost", "tenant/CLOUD/CONFIGURED"
+	bucketMeta    = []byte("meta")    // of the format (see format.go), "lost", "tenant/CLOUD/CONFIGURED"
 	bucketJournal = []byte("journal") // seq u64 -> bucket with one value: header, compressed records (see codec.go)
 	bucketCursors = []byte("cursors") // stream -> floor, cursors and marks
 	bucketSeen    = []byte("seen")    // stream -> bucket: minute u32, chunk u16 -> digest version, sorted (id hash, digest)
@@ -67,6 +68,8 @@ type Store struct {
 	quit  chan struct{}
 	done  chan struct{} // closed when the writer has ended
 	w     writer
+
+	migrated uint32 // see Opened.Migrated
 
 	closing  sync.Once
 	closeErr error
@@ -197,10 +200,7 @@ func (s *Store) release() error {
 		_ = s.WriteRecovery() // advisory: on a full disk the one from a minute ago stays
 		errs = append(errs, s.w.closing, s.db.Close())
 	}
-	if err := os.Remove(filepath.Join(s.dir, lockName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, s.removePID())...); err != nil {
 		return fmt.Errorf("close state in %s: %w", s.dir, err)
 	}
 	return nil
