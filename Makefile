@@ -26,7 +26,7 @@ RACE_SEEDS ?= 50
 # What it prints of a world that fails, then its sums.
 SUM = awk '/^=== |--- PASS|--- SKIP|another world|^PASS|: figures: / {next} /: sum: / {sub(/.*: sum: /, ""); sums = sums "conservation: " $$0 "\n"; next} {print} END {printf "%s", sums}'
 
-.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos contract tenants fuzz bench bench-sinks chart chart-e2e docs image image-test sbom licences vuln tidy-check help
+.PHONY: build demo test unit conservation conservation-race peers e2e lint mutants kill chaos contract tenants fuzz bench bench-sinks chart chart-e2e docs alerts image image-test sbom licences vuln tidy-check help
 
 help: ## this list of targets
 	@awk -f .ci/help.awk $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,7 @@ conservation-race: ## the same with the race detector (RACE_SEEDS=50)
 # setup.sh, so that what it has compiled is not compiled again.
 peers: ## fetch, build and try the receivers that logferry did not write
 	bash test/peers/setup.sh
+	bash test/alerts/setup.sh
 	cd test/peers && export GOWORK=off CGO_ENABLED=0 GOFLAGS="$${GOFLAGS:-} -trimpath" && go vet ./... && go test -timeout 5m ./... && go test -count=1 ./schema
 
 e2e: ## the binary against these receivers; ends with a table of those that ran
@@ -102,6 +103,11 @@ lint: ## golangci-lint with the import table; its first build takes minutes
 
 mutants: ## break the code in known ways: each must be noticed (MUTANTS="test/mutants/x.patch")
 	bash test/mutants/run.sh $(MUTANTS)
+
+# They need promtool, which setup.sh fetches.
+alerts: ## the alert rules over what a process really exposes in good and in bad times
+	bash test/alerts/setup.sh
+	go test -count=1 ./test/alerts
 
 ##@ Test at length
 kill: ## kill the process again and again and count what arrives (KILLS=100)

@@ -40,6 +40,7 @@ type Options struct {
 	Forget    []string                                       // sinks whose pending records are given up
 	Transport http.RoundTripper                              // to the API; nil: the network
 	Sink      func(config.Sink, pipeline.Sink) pipeline.Sink // wraps the sinks; nil: as they are
+	Journal   func(pipeline.Journal) pipeline.Journal        // wraps the state file; nil: as it is
 	NoSync    bool                                           // no fsync: for tests
 	NoControl bool                                           // no control socket: for tests whose clock would stand still at its Accept
 	Crash     func(point string)                             // called at the points where a crash is worth a test; nil: as built
@@ -106,11 +107,14 @@ func (a *App) build() error {
 		}
 		po.Outlets = append(po.Outlets, outlet)
 	}
+	if a.o.Journal != nil {
+		po.Journal = a.o.Journal(po.Journal)
+	}
 	if a.pipeline, err = pipeline.New(po); err != nil {
 		return err
 	}
 	a.metrics.Watch(a.Status)
-	a.metrics.Commits(a.store.Commits)
+	a.metrics.State(a.store.Commits, opened.LostAt)
 	return nil
 }
 
@@ -223,7 +227,7 @@ func (a *App) serve(ctx context.Context) (stop func(), err error) {
 			return nil, fmt.Errorf("%w: admin.listen: %w (another address, or \"off\")", ErrUsage, err)
 		}
 		a.log.Info("admin endpoint", zap.String("url", "http://"+l.Addr().String()))
-		stops = append(stops, telemetry.Serve(l, a.metrics.AdminHandler(a.Status)))
+		stops = append(stops, telemetry.Serve(l, a.Admin()))
 	}
 	if a.o.NoControl {
 		return stop, nil
@@ -240,6 +244,9 @@ func (a *App) serve(ctx context.Context) (stop func(), err error) {
 	}
 	return stop, nil
 }
+
+// Admin serves the probes and the metrics.
+func (a *App) Admin() http.Handler { return a.metrics.AdminHandler(a.Status) }
 
 // Status is the picture that status, /healthz and the metrics show.
 func (a *App) Status() pipeline.Status { return a.pipeline.Status() }

@@ -75,3 +75,34 @@ func TestTemplate(t *testing.T) {
 		}
 	}
 }
+
+func TestUnbalanced(t *testing.T) {
+	good := func() StreamLedger {
+		return StreamLedger{PageCounts: PageCounts{Rows: 21, New: 1, Updated: 2, Seen: 3, Suppressed: 4, Outside: 5, Late: 1, Resent: 6}, Sinks: map[string]SinkLedger{
+			"one": {SinkCounts: SinkCounts{Delivered: 1, Filtered: 2, Dead: 3, Dropped: 4, Skipped: 5, Duplicates: 1, Truncated: 1}, Joined: 21, Pending: 6}, "two": {},
+		}}
+	}
+	sink := func(l StreamLedger, joined, pending uint64) StreamLedger {
+		c := l.Sinks["one"]
+		c.Joined, c.Pending = c.Joined+joined, c.Pending+pending
+		l.Sinks["one"] = c
+		return l
+	}
+	rows := good()
+	rows.Rows -= 2
+	for name, c := range map[string]struct {
+		l         StreamLedger
+		rows, one uint64
+	}{
+		"it adds up":      {good(), 0, 0},
+		"rows":            {rows, 2, 0},
+		"a record lost":   {sink(good(), 1, 0), 0, 1},
+		"one too many":    {sink(good(), 0, 3), 0, 3},
+		"both went along": {sink(good(), 4, 4), 0, 0},
+	} {
+		got, sinks := c.l.Unbalanced()
+		if want := map[bool]int{true: 1}[c.one > 0]; got != c.rows || sinks["one"] != c.one || len(sinks) != want {
+			t.Errorf("%s: %d, %v", name, got, sinks)
+		}
+	}
+}

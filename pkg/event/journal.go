@@ -77,7 +77,7 @@ type Mark struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
 	Reason string    `json:"reason,omitempty"` // in words; marks that differ in it are kept apart
-	At     time.Time `json:"at,omitzero"`      // when it was noted, by the service's clock
+	At     time.Time `json:"at,omitzero"`      // when it was noted, or last grew, by the service's clock
 }
 
 // Minute tells what was read of one minute of a stream, without the records.
@@ -173,6 +173,23 @@ type StreamLedger struct {
 	PageCounts
 	Sinks map[string]SinkLedger
 }
+
+// Unbalanced tells by how many records the ledger does not add up: of the rows themselves, and at each sink that it does not for.
+func (l StreamLedger) Unbalanced() (rows uint64, sinks map[string]uint64) {
+	c := l.PageCounts
+	rows = apart(c.Rows, c.New+c.Updated+c.Seen+c.Suppressed+c.Outside+c.Resent)
+	for name, s := range l.Sinks {
+		if n := apart(s.Joined, s.Settled()+s.Pending); n > 0 {
+			if sinks == nil {
+				sinks = map[string]uint64{}
+			}
+			sinks[name] = n
+		}
+	}
+	return rows, sinks
+}
+
+func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
 
 // SinkLedger is the ledger of one stream at one sink.
 type SinkLedger struct {

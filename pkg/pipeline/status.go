@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/logferry/logferry/pkg/event"
@@ -22,11 +23,13 @@ type Status struct {
 	Room    int64          `json:"journal_room_bytes"`       // free space of the journal; 0 or less: fetching waits
 	FullIn  event.Duration `json:"journal_full_in,omitzero"` // when the journal is full if it goes on growing as now; zero: it does not grow, or is full
 	Faults  []Fault        `json:"faults,omitempty"`
+
+	Unbalanced uint64 `json:"ledger_unbalanced_records,omitzero"` // by how many records the ledger does not add up: always 0
 }
 
 // Fault is something that keeps a part from working, in the words of who must mend it.
 type Fault struct {
-	Part    string    `json:"part"` // "source contoso", "stream contoso/audits", "sink splunk", "journal", "journal of sink splunk"
+	Part    string    `json:"part"` // "source contoso", "stream contoso/audits", "sink splunk", "journal", "journal of sink splunk", "ledger"
 	Blocked bool      `json:"blocked"`
 	Err     string    `json:"error"`
 	Since   time.Time `json:"since"`
@@ -61,6 +64,8 @@ type SourceStatus struct {
 	Demand   float64 `json:"demand_requests_per_second"` // that all configured passes take at least
 	Apps     int     `json:"app_registrations_needed"`
 	Spent    Spent   `json:"spent"`
+
+	ClockAhead time.Duration `json:"clock_ahead_ns"` // of the service, as far as that is known
 
 	CredentialExpires time.Time `json:"credential_expires,omitzero"` // zero: not known
 }
@@ -127,7 +132,29 @@ func (p *Pipeline) Status() Status {
 		st.Sinks = append(st.Sinks, sink)
 	}
 	p.reportRoom(&st)
+	p.balance(&st, ledger)
 	return st
+}
+
+// balance counts what the ledger lacks. It looks at the ledger alone, which is of one moment; the rest of the status is of a later one.
+func (p *Pipeline) balance(st *Status, ledger map[event.StreamKey]event.StreamLedger) {
+	var wrong []string
+	for key, l := range ledger {
+		rows, sinks := l.Unbalanced()
+		if st.Unbalanced += rows; rows > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d rows of %s", rows, key))
+		}
+		for sink, n := range sinks {
+			st.Unbalanced += n
+			wrong = append(wrong, fmt.Sprintf("%d records of %s at sink %s", n, key, sink))
+		}
+	}
+	if len(wrong) == 0 {
+		return
+	}
+	slices.Sort(wrong)
+	text := strings.Join(wrong[:min(len(wrong), 5)], ", ")
+	st.Faults = append(st.Faults, Fault{Part: "ledger", Err: "it does not add up, which is a fault of logferry's own: " + text, Since: st.Now, Times: 1})
 }
 
 func (l *lane) report(st *Status, sink *SinkStatus) {
@@ -171,7 +198,7 @@ func skipped(marks []event.Mark) []event.Mark {
 
 // budget tells how the budget is used, and forecasts. The source's mutex is held.
 func (s *source) budget(faults *[]Fault) SourceStatus {
-	st := SourceStatus{Name: s.Name, Capacity: s.Capacity, Apps: 1}
+	st := SourceStatus{Name: s.Name, Capacity: s.Capacity, Apps: 1, ClockAhead: time.Until(s.Now())}
 	if s.Spent != nil {
 		st.Spent = s.Spent()
 	}

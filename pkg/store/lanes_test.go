@@ -2,8 +2,11 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,6 +95,51 @@ func TestPassedBatchesAreDeleted(t *testing.T) {
 		t.Errorf("at the end read gives %+v %v", b, err)
 	}
 	mustCheck(t, s)
+}
+
+// TestLedgerAddsUpAtEveryMoment looks at the ledger all the time while pages come in and two lanes move: an alert on it must not be
+// one about the moment of looking.
+func TestLedgerAddsUpAtEveryMoment(t *testing.T) {
+	s := withLanes(t, fastOptions(), "one", "two")
+	var work sync.WaitGroup
+	work.Go(func() {
+		for i := range 300 {
+			mustAppend(t, s, page(keyA, rec(fmt.Sprint(i), noon.Add(time.Duration(i)*time.Second), 1), rec(fmt.Sprint(i/2), noon.Add(time.Duration(i/2)*time.Second), 1)))
+		}
+	})
+	done := make(chan struct{})
+	for _, sink := range []string{"one", "two"} {
+		work.Go(func() {
+			for seq := uint64(1); seq <= 200; {
+				b, err := s.Read(seq)
+				if err != nil || b == nil {
+					continue
+				}
+				if err := s.Step(bg, event.LaneStep{Sink: sink, To: event.Position{Seq: b.Seq + 1}, Counts: delivered(uint64(len(b.Records)))}); err != nil {
+					t.Error(err)
+					return
+				}
+				seq = b.Seq + 1
+			}
+		})
+	}
+	go func() { work.Wait(); close(done) }()
+	for looks := 0; ; looks++ {
+		l := s.Ledger()[keyA]
+		if rows, sinks := l.Unbalanced(); rows > 0 || len(sinks) > 0 {
+			t.Fatalf("by %d rows and at %v: %+v", rows, sinks, l)
+		}
+		select {
+		case <-done:
+			if looks < 100 || l.Rows == 0 {
+				t.Errorf("nothing to prove: %d looks, %d rows", looks, l.Rows)
+			}
+			mustCheck(t, s)
+			return
+		default:
+			runtime.Gosched()
+		}
+	}
 }
 
 func TestSeqIsNeverUsedTwice(t *testing.T) {

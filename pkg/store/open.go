@@ -29,6 +29,7 @@ type Opened struct {
 	// Lost says that an earlier state is lost: a stream without cursors has to be read again from Recovered, or from the lower
 	// end of retention where that has no entry, and what is found may have been delivered before. It stays set for 30 days.
 	Lost      bool
+	LostAt    time.Time                     // when that was found out
 	Recovered map[event.StreamKey]time.Time // from recovery.json, without streams that have cursors
 }
 
@@ -159,7 +160,7 @@ func (s *Store) begun(opened Opened) (Opened, error) {
 		}
 	}
 	if loss != nil && s.o.Now().Sub(loss.At) < lossRemembered {
-		opened.Lost, s.recovered = true, loss.keys()
+		opened.Lost, opened.LostAt, s.recovered = true, loss.At, loss.keys()
 		for key := range s.recovered {
 			if st := s.streams[key]; st != nil && len(st.cursors) > 0 {
 				delete(s.recovered, key)

@@ -79,7 +79,10 @@ func TestOpened(t *testing.T) {
 			if (got.SetAside != "") != tt.aside {
 				t.Errorf("set aside is %q", got.SetAside)
 			}
-			got.SetAside = ""
+			if got.LostAt.IsZero() == got.Lost {
+				t.Errorf("lost at %s", got.LostAt)
+			}
+			got.SetAside, got.LostAt = "", time.Time{}
 			if len(got.Recovered) == 0 {
 				got.Recovered = nil
 			}

@@ -24,6 +24,8 @@ var (
 	letterSize = desc("sink_letter_bytes", "What the dead, parked and returning letters of the sink take in the state file.", "sink")
 	room       = desc("journal_room_bytes", "Free space of the journal.")
 	fullIn     = desc("journal_full_seconds", "Time until the journal is full if it goes on growing as in the last ten minutes; +Inf: it does not grow, 0: it is full.")
+	held       = desc("sink_paused", "1: the configuration has paused the sink, which keeps its place; else 0.", "sink")
+	unbalanced = desc("ledger_unbalanced_records", "By how many records the ledger does not add up, counted in one picture of it: always 0.")
 	faults     = desc("faults", "Parts that do not work now, by whether only an operator can mend them.", "part", "blocked")
 )
 
@@ -33,7 +35,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, descs := range [][]*prometheus.Desc{streamDescs, sourceDescs, {sinkEvents, pending, oldest, letters, parked, returning, letterSize, room, fullIn, faults}} {
+	for _, descs := range [][]*prometheus.Desc{streamDescs, sourceDescs, {sinkEvents, pending, oldest, letters, parked, returning, letterSize, held, room, fullIn, unbalanced, faults}} {
 		for _, d := range descs {
 			ch <- d
 		}
@@ -69,6 +71,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	to.gauge(room, float64(st.Room))
 	to.gauge(fullIn, secondsLeft(st))
+	to.gauge(unbalanced, float64(st.Unbalanced))
 	for _, f := range st.Faults { // a part may have two of them
 		if blocked := strconv.FormatBool(f.Blocked); first("fault "+blocked, f.Part) {
 			to.gauge(faults, 1, f.Part, blocked)
@@ -109,6 +112,7 @@ func (to output) sink(s *pipeline.SinkStatus) {
 	to.gauge(parked, float64(s.Parked), s.Name)
 	to.gauge(returning, float64(s.Returning), s.Name)
 	to.gauge(letterSize, float64(s.LetterBytes), s.Name)
+	to.gauge(held, truth(s.Paused), s.Name)
 }
 
 // secondsLeft is the time until the journal is full.
@@ -117,6 +121,13 @@ func secondsLeft(st pipeline.Status) float64 {
 		return math.Inf(1)
 	}
 	return time.Duration(st.FullIn).Seconds()
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func stamp(t time.Time) float64 {

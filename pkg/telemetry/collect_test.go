@@ -40,17 +40,21 @@ func full() pipeline.Status {
 			mark(event.Skipped, "splunk", 60, 120, "the journal was full"),
 		},
 	}
+	for i := range stream.Marks {
+		stream.Marks[i].At = time.Unix(7000-int64(i), 0)
+	}
 	stream.Lateness.Counts[0], stream.Lateness.Counts[3], stream.Lateness.Counts[len(timeline.LateBounds)] = 5, 2, 1
 	stream.Lateness.Sum = 90 * time.Hour
-	source := pipeline.SourceStatus{Name: "contoso", Capacity: 0.5, Demand: 1.25, Apps: 3}
+	source := pipeline.SourceStatus{Name: "contoso", Capacity: 0.5, Demand: 1.25, Apps: 3, ClockAhead: -90 * time.Second}
 	source.CredentialExpires = time.Unix(1800000000, 0)
 	source.Spent = pipeline.Spent{Paused: 1500 * time.Millisecond, Throttled: 4}
 	source.Spent.Requests[event.ClassBehind], source.Spent.Waiting[event.ClassBackfill] = 17, 2
 	return pipeline.Status{
-		Streams: []pipeline.StreamStatus{stream, {Name: "global/tid/audits"}}, // a source that is gone
-		Sources: []pipeline.SourceStatus{source},
-		Sinks:   []pipeline.SinkStatus{{Name: "splunk"}},
-		Faults:  []pipeline.Fault{{Part: "journal"}},
+		Streams:    []pipeline.StreamStatus{stream, {Name: "global/tid/audits"}}, // a source that is gone
+		Sources:    []pipeline.SourceStatus{source},
+		Sinks:      []pipeline.SinkStatus{{Name: "splunk", Paused: true}},
+		Unbalanced: 3,
+		Faults:     []pipeline.Fault{{Part: "journal"}},
 	}
 }
 
@@ -58,7 +62,7 @@ func full() pipeline.Status {
 func metricsOf(st pipeline.Status) *Metrics {
 	m := NewMetrics("test")
 	m.Watch(func() pipeline.Status { return st })
-	m.Commits(func() uint64 { return 1 })
+	m.State(func() uint64 { return 1 }, time.Unix(1700000000, 0))
 	m.Request("contoso", "audits", 200, 1, time.Second)
 	m.Truncated("splunk", 1)
 	m.Duplicates("splunk", 1)
@@ -85,6 +89,13 @@ func TestMetricsShowTimeLineAndBudget(t *testing.T) {
 		`logferry_stream_gap_seconds{reader="catchup",stream="contoso/audits"} 110`,
 		`logferry_stream_uncovered_seconds{reader="reread/30m0s",stream="contoso/audits"} 42`,
 		`logferry_stream_skipped_seconds{sink="splunk",stream="contoso/audits"} 60`,
+		`logferry_stream_marked_timestamp_seconds{kind="gap",reader="catchup",stream="contoso/audits"} 6999`,
+		`logferry_stream_marked_timestamp_seconds{kind="uncovered",reader="reread/30m0s",stream="contoso/audits"} 6997`,
+		`logferry_stream_marked_timestamp_seconds{kind="skipped",reader="splunk",stream="contoso/audits"} 6994`,
+		`logferry_ledger_unbalanced_records 3`,
+		`logferry_sink_paused{sink="splunk"} 1`,
+		`logferry_source_clock_ahead_seconds{source="contoso"} -90`,
+		`logferry_state_lost_timestamp_seconds 1.7e+09`,
 		`logferry_source_budget_requests_total{class="behind",source="contoso"} 17`,
 		`logferry_source_budget_requests_total{class="live",source="contoso"} 0`,
 		`logferry_source_budget_waiting_requests{class="backfill",source="contoso"} 2`,

@@ -43,13 +43,19 @@ func NewMetrics(version string) *Metrics {
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "logferry_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	m.Registry.MustRegister(m.requests, m.latency, m.received, m.sends, m.sendTime, m.sent, m.cut, m.had, m.idle, build,
+	start := gauge("start_timestamp_seconds", "When this process began.")
+	start.Set(stamp(time.Now()))
+	m.Registry.MustRegister(start, m.requests, m.latency, m.received, m.sends, m.sendTime, m.sent, m.cut, m.had, m.idle, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "logferry_" + name, Help: help}, labels)
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: "logferry_" + name, Help: help})
 }
 
 func histogram(name, help string, labels ...string) *prometheus.HistogramVec {
@@ -81,11 +87,13 @@ func (m *Metrics) Watch(status func() pipeline.Status) {
 	m.Registry.MustRegister(&collector{status: status})
 }
 
-// Commits adds how many transactions of the state file there were.
-func (m *Metrics) Commits(count func() uint64) {
-	m.Registry.MustRegister(prometheus.NewCounterFunc(
+// State adds how many transactions of the state file there were, and when an earlier state was found to be lost; zero: it was not.
+func (m *Metrics) State(commits func() uint64, lost time.Time) {
+	at := gauge("state_lost_timestamp_seconds", "When the state was found to be lost, for 30 days; 0: it was not.")
+	at.Set(stamp(lost))
+	m.Registry.MustRegister(at, prometheus.NewCounterFunc(
 		prometheus.CounterOpts{Name: "logferry_state_commits_total", Help: "Transactions of the state file that were committed since the start."},
-		func() float64 { return float64(count()) }))
+		func() float64 { return float64(commits()) }))
 }
 
 // Sink counts what a sink is asked to do.

@@ -17,8 +17,9 @@ var (
 	throttled = desc("source_throttled_total", "Replies that asked for a pause.", "source")
 	expiry    = desc("source_credential_expiry_timestamp_seconds", "When the source's credential ends; absent where nobody tells.", "source")
 	paused    = desc("source_paused_seconds_total", "Time spent in pauses that the API has asked for.", "source")
+	ahead     = desc("source_clock_ahead_seconds", "How far the service's clock is ahead of this machine's; 0 before the first sign-in.", "source")
 
-	sourceDescs = []*prometheus.Desc{granted, waiting, capacity, demand, apps, throttled, paused, expiry}
+	sourceDescs = []*prometheus.Desc{granted, waiting, capacity, demand, apps, throttled, paused, expiry, ahead}
 )
 
 func (to output) source(s *pipeline.SourceStatus) {
@@ -33,5 +34,6 @@ func (to output) source(s *pipeline.SourceStatus) {
 	if !s.CredentialExpires.IsZero() {
 		to.gauge(expiry, stamp(s.CredentialExpires), s.Name)
 	}
+	to.gauge(ahead, s.ClockAhead.Seconds(), s.Name)
 	to.count(paused, s.Spent.Paused.Seconds(), s.Name)
 }

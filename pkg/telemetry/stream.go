@@ -22,8 +22,9 @@ var (
 	uncovered  = desc("stream_uncovered_seconds", "Total length of what a re-reader has left out, in the last 31 days.", "stream", "reader")
 	gaps       = desc("stream_gap_seconds", "Total length of what cannot be had, or not surely all of it, in the last 31 days, by the kind of reader that was to read it.", "stream", "reader")
 	skipped    = desc("stream_skipped_seconds", "Total length of what a sink has skipped because the journal was full, in the last 31 days.", "stream", "sink")
+	marked     = desc("stream_marked_timestamp_seconds", "When such a stretch was last noted: gap, uncovered, or skipped by the sink that is named as the reader.", "stream", "kind", "reader")
 
-	streamDescs = []*prometheus.Desc{streamRows, through, lastRecord, lateness, lookBack, rate, holes, uncovered, gaps, skipped}
+	streamDescs = []*prometheus.Desc{streamRows, through, lastRecord, lateness, lookBack, rate, holes, uncovered, gaps, skipped, marked}
 )
 
 func (to output) stream(s *pipeline.StreamStatus) {
@@ -41,8 +42,9 @@ func (to output) stream(s *pipeline.StreamStatus) {
 		to.gauge(holes, float64(countHoles(s.Readers)), s.Name)
 		to.lateness(s)
 	}
-	for series, length := range lengths(s.Marks) {
-		to.gauge(series.desc, length.Seconds(), s.Name, series.reader)
+	for of, sum := range sums(s.Marks) {
+		to.gauge(of.desc, sum.length.Seconds(), s.Name, of.reader)
+		to.gauge(marked, stamp(sum.at), s.Name, string(of.kind), of.reader)
 	}
 }
 
@@ -76,37 +78,51 @@ func (to output) lateness(s *pipeline.StreamStatus) {
 
 // series is one value beside the stream's name.
 type series struct {
+	kind   event.MarkKind
 	desc   *prometheus.Desc
 	reader string // or sink
 }
 
-// lengths adds up the marks, which ascend by their beginnings for each reader. What two of them cover counts once.
-func lengths(marks []event.Mark) map[series]time.Duration {
+// sum is what there is of one kind and reader.
+type sum struct {
+	length time.Duration
+	end    time.Time // of what is in length
+	at     time.Time // when one of them was last noted
+}
+
+// sums adds up the marks, which ascend by their beginnings for each reader. What two of them cover counts once.
+func sums(marks []event.Mark) map[series]sum {
 	if len(marks) == 0 {
 		return nil
 	}
-	sums, ends := map[series]time.Duration{}, map[series]time.Time{}
+	all := map[series]sum{}
 	for _, m := range marks {
-		var of series
+		of := series{kind: m.Kind}
 		switch m.Kind {
 		case event.Uncovered:
-			of = series{uncovered, m.Reader}
+			of.desc, of.reader = uncovered, m.Reader
 		case event.Gap:
-			of = series{gaps, kindOf(m.Reader)}
+			of.desc, of.reader = gaps, kindOf(m.Reader)
 		case event.Skipped:
-			of = series{skipped, m.Reader}
+			of.desc, of.reader = skipped, m.Reader
 		default:
 			continue
 		}
 		of.reader = utf8(of.reader)
-		from := m.From
-		if end := ends[of]; end.After(from) {
-			from = end
+		s, from := all[of], m.From
+		if s.end.After(from) {
+			from = s.end
 		}
 		if m.To.After(from) {
-			sums[of] += m.To.Sub(from)
-			ends[of] = m.To
+			s.length += m.To.Sub(from)
+			s.end = m.To
+		}
+		if m.At.After(s.at) {
+			s.at = m.At
+		}
+		if s.length > 0 {
+			all[of] = s
 		}
 	}
-	return sums
+	return all
 }

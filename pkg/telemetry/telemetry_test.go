@@ -59,7 +59,7 @@ func TestMetricsShowTheLedger(t *testing.T) {
 	m.Request("contoso", "audits", 200, 1000, time.Second)
 	m.Truncated("relay", 2)
 	m.Duplicates("elastic", 3)
-	m.Commits(func() uint64 { return 7 })
+	m.State(func() uint64 { return 7 }, time.Time{})
 	_, body := get(t, m.AdminHandler(st), "/metrics")
 	for _, want := range []string{
 		`logferry_stream_rows_total{state="new",stream="contoso/audits"} 3`,

@@ -45,7 +45,10 @@ func (l *Line) mark(kind event.MarkKind, reader string, s stretch, why string, n
 		if !alike(x, y) || y.From.After(x.To) || y.To.Before(x.From) {
 			return false
 		}
-		x.From, x.To, x.At = earlier(x.From, y.From), later(x.To, y.To), earlier(x.At, y.At)
+		if !s.from.Before(y.From) && !s.to.After(y.To) { // it is said again of what is known
+			x.At = y.At
+		}
+		x.From, x.To = earlier(x.From, y.From), later(x.To, y.To)
 		return true
 	})
 	m.all = append(m.all, x)
@@ -84,7 +87,7 @@ func (m *marks) join() {
 	for i := range m.all {
 		for j := i + 1; j < len(m.all); j++ {
 			if alike(m.all[i], m.all[j]) {
-				m.all[i].To = later(m.all[i].To, m.all[j].To)
+				m.all[i].To, m.all[i].At = later(m.all[i].To, m.all[j].To), later(m.all[i].At, m.all[j].At)
 				m.all = slices.Delete(m.all, j, j+1)
 				return
 			}

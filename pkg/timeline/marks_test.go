@@ -41,6 +41,17 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// TestMarksSayWhenTheyGrew: what is said again of what is known is no news.
+func TestMarksSayWhenTheyGrew(t *testing.T) {
+	l := New("audits", config(0), epoch, nil, nil, time.Time{})
+	for i, c := range []struct{ from, to, at int }{{10, 20, 0}, {12, 18, 0}, {10, 20, 0}, {20, 25, 3}, {11, 25, 3}, {5, 10, 5}} {
+		l.mark(event.Gap, "hole", stretch{epoch.Add(time.Duration(c.from) * time.Minute), epoch.Add(time.Duration(c.to) * time.Minute)}, "why", epoch.Add(time.Duration(i)*time.Hour))
+		if all := l.Marks(); len(all) != 1 || !all[0].At.Equal(epoch.Add(time.Duration(c.at)*time.Hour)) {
+			t.Errorf("after %d: %+v", i, all)
+		}
+	}
+}
+
 // TestDoubtOutlivesARestart: the reader that it began with may be at its end long before the last one has gone by.
 func TestDoubtOutlivesARestart(t *testing.T) {
 	s := state{cursors: map[string]event.Cursor{}}
