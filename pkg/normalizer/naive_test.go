@@ -207,7 +207,7 @@ func modelOfSignIn(m *signIn) map[string]string {
 // audit reads an audit; of two names for one thing Graph's goes first.
 func (n naive) audit() map[string]string {
 	for name, keys := range map[string][2]string{"time": {"activityDateTime", "activityDate"}, "activity": {"activityDisplayName", "activity"}, "operation": {"operationType", "activityOperationType"},
-		"reason": {"resultReason", "activityResultDescription"}, "service": {"loggedByService", "componentOrSource"}, "id": {"id", ""}, "category": {"category", ""}, "correlation": {"correlationId", ""}} {
+		"reason": {"resultReason", "activityResultDescription"}, "service": {"loggedByService", "componentOrSource"}, "id": {"id", "id"}, "category": {"category", "category"}, "correlation": {"correlationId", "correlationId"}} {
 		if n.got[name] = n.text(keys[0]); !n.has(keys[0]) {
 			n.got[name] = n.text(keys[1])
 		}
