@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,19 +34,29 @@ func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // load reads the configuration; its faults are the user's to mend.
 func load(paths []string) (*config.Config, error) {
+	cfg, _, err := loadTexts(paths)
+	return cfg, err
+}
+
+// loadTexts gives the files as well, which tell later whether they have changed.
+func loadTexts(paths []string) (*config.Config, []config.Text, error) {
 	n, err := normalizer.New()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	cfg, err := config.Load(paths, n)
+	texts, err := config.Read(paths)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", app.ErrUsage, err)
+	}
+	cfg, err := config.Join(texts, n)
 	var invalid *config.Invalid
 	switch {
 	case errors.As(err, &invalid):
-		return nil, fmt.Errorf("%w (%d found):\n%w", app.ErrUsage, len(invalid.Problems), err)
+		return nil, texts, fmt.Errorf("%w (%d found):\n%w", app.ErrUsage, len(invalid.Problems), err)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", app.ErrUsage, err)
+		return nil, texts, fmt.Errorf("%w: %w", app.ErrUsage, err)
 	}
-	return cfg, nil
+	return cfg, texts, nil
 }
 
 func configFlag(cmd *cobra.Command, paths *[]string) {
@@ -58,6 +70,7 @@ type runFlags struct {
 	patience time.Duration
 	summary  string
 	ordinal  uint
+	watch    time.Duration
 }
 
 func runCommand() *cobra.Command {
@@ -66,7 +79,8 @@ func runCommand() *cobra.Command {
 		Use:   "run -c FILE",
 		Short: "Fetch and deliver until told to stop",
 		Long: "Run reads the configured tenants and delivers to the configured sinks until SIGTERM or Ctrl-C.\n" +
-			"With --once it ends when everything up to now is read and delivered, with a summary in JSON;\n" +
+			"It takes a changed configuration when the files change and on SIGHUP; one with faults is refused, and\n" +
+			"what ran goes on. With --once it ends when everything up to now is read and delivered, with a summary in JSON;\n" +
 			"exit code 3 says that something is left.\n" +
 			"With --only-ordinal it works in one pod of a StatefulSet: the number behind the last dash of POD_NAME, or of the host\n" +
 			"name, decides. In the other pods it opens no state and idles, alive and ready, until SIGTERM.",
@@ -79,23 +93,34 @@ func runCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.summary, "summary", "", "with --once: write the summary to this file too")
 	cmd.Flags().StringArrayVar(&f.forget, "forget-sink", nil, "give up the pending records of a sink that is no longer configured (repeatable)")
 	cmd.Flags().UintVar(&f.ordinal, onlyOrdinal, 0, "work in the pod of a StatefulSet whose name ends in this number, idle in the others")
+	cmd.Flags().DurationVar(&f.watch, "watch", 5*time.Second, "how often the configuration files are looked at for changes; 0: never, SIGHUP alone counts")
 	return cmd
 }
 
+// hangups catches SIGHUP, which would end the process: it asks for the configuration to be read again.
+func hangups() (again <-chan os.Signal, stop func()) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	return asked, func() { signal.Stop(asked) }
+}
+
 func run(cmd *cobra.Command, f runFlags) error {
-	cfg, err := load(f.config)
+	again, stop := hangups()
+	defer stop()
+	cfg, texts, err := loadTexts(f.config)
 	if err != nil {
 		return err
 	}
 	recent := telemetry.NewRecent()
-	log, err := telemetry.NewLogger(io.MultiWriter(recent, cmd.ErrOrStderr()), cfg.Log.Level, cfg.Log.Format)
+	log, relog, err := telemetry.NewChangingLogger(io.MultiWriter(recent, cmd.ErrOrStderr()), cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
 		return err
 	}
 	if idle, err := standBy(cmd, f, cfg, log); idle || err != nil {
 		return err
 	}
-	a, err := app.New(cfg, app.Options{Version: Version(), Log: log, Recent: recent, Forget: f.forget})
+	reload := &app.Reload{Paths: f.config, Read: texts, Now: again, Every: f.watch, Log: func(l config.Log) error { return relog(l.Level, l.Format) }}
+	a, err := app.New(cfg, app.Options{Version: Version(), Log: log, Recent: recent, Forget: f.forget, Reload: reload})
 	if err != nil {
 		return err
 	}

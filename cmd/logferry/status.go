@@ -32,13 +32,20 @@ func statusCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := load(paths)
-			if err != nil {
+			cfg, texts, err := loadTexts(paths)
+			if err != nil && texts == nil {
 				return err
+			}
+			wrong := err
+			if wrong != nil { // a process may run on what the files said before
+				cfg = config.Partly(texts)
 			}
 			var st pipeline.Status
 			running := true
 			err = telemetry.Ask(cmd.Context(), cfg.State.Dir, "status", &st)
+			if err != nil && wrong != nil {
+				return wrong
+			}
 			if errors.Is(err, telemetry.ErrNotRunning) {
 				running = false
 				st, err = app.Offline(cfg)

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,6 +16,7 @@ import (
 	"github.com/logferry/logferry/pkg/config"
 	"github.com/logferry/logferry/pkg/event"
 	"github.com/logferry/logferry/pkg/fetcher/entra"
+	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
 	"github.com/logferry/logferry/pkg/store"
 	"github.com/logferry/logferry/pkg/telemetry"
@@ -44,20 +45,25 @@ type Options struct {
 	NoSync    bool                                           // no fsync: for tests
 	NoControl bool                                           // no control socket: for tests whose clock would stand still at its Accept
 	Crash     func(point string)                             // called at the points where a crash is worth a test; nil: as built
+	Reload    *Reload                                        // lets Run take another configuration; nil: it does not
 }
 
 // App is everything that runs.
 type App struct {
-	cfg      *config.Config
 	o        Options
 	log      *zap.Logger
 	idle     bool // no sink is made
+	mapping  *normalizer.Normalizer
 	store    *store.Store
 	metrics  *telemetry.Metrics
 	shared   *entra.Shared
-	readers  []reader
 	pipeline *pipeline.Pipeline
 	closers  []func()
+
+	admin  endpoint
+	mu     sync.RWMutex // guards what follows
+	made   made
+	reload reloading
 }
 
 // New opens the state and makes all parts; nothing is sent yet. Errors that the user has to mend wrap ErrUsage.
@@ -67,63 +73,56 @@ func newApp(cfg *config.Config, o Options, idle bool) (*App, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	a := &App{cfg: cfg, o: o, log: o.Log, idle: idle, metrics: telemetry.NewMetrics(o.Version), shared: entra.NewShared()}
+	a := &App{o: o, log: o.Log, idle: idle, metrics: telemetry.NewMetrics(o.Version), shared: entra.NewShared()}
 	a.closers = append(a.closers, func() { _ = a.shared.Close() })
-	if err := a.build(); err != nil {
+	if err := a.build(cfg); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
-func (a *App) build() error {
-	n, err := a.normalizer()
-	if err != nil {
+func (a *App) build(cfg *config.Config) (err error) {
+	if a.mapping, err = a.normalizer(); err != nil {
 		return err
 	}
 	crash := a.o.Crash
 	if crash == nil {
 		crash = crashHook()
 	}
-	opened, err := a.open(crash)
+	opened, err := a.open(cfg, crash)
 	if err != nil {
 		return err
 	}
 	po := pipeline.Options{
-		Journal: a.store, JournalBytes: int64(a.cfg.State.JournalMaxBytes), Normalizer: n, Log: a.log, Grace: a.cfg.State.ShutdownGrace.Std(), Crash: crash,
+		Journal: a.store, JournalBytes: int64(cfg.State.JournalMaxBytes), Normalizer: a.mapping, Log: a.log, Grace: cfg.State.ShutdownGrace.Std(), Crash: crash,
 		Remembered: Remembered, Idle: a.idle,
 		Lost: func(key event.StreamKey) time.Time { return lostSince(opened, key, time.Now()) },
 	}
-	for _, s := range a.cfg.Sources {
-		source, err := a.source(s, !opened.Fresh)
-		if err != nil {
-			return fmt.Errorf("%w: source %s: %w", ErrUsage, s.Name, err)
-		}
-		po.Sources = append(po.Sources, source)
+	m, err := a.make(cfg, made{}, !opened.Fresh)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
-	for _, s := range a.cfg.Sinks {
-		outlet, err := a.outlet(s, n)
-		if err != nil {
-			return fmt.Errorf("%w: sink %s: %w", ErrUsage, s.Name, err)
-		}
-		po.Outlets = append(po.Outlets, outlet)
-	}
+	m.into(&po)
 	if a.o.Journal != nil {
 		po.Journal = a.o.Journal(po.Journal)
 	}
+	a.made = m
 	if a.pipeline, err = pipeline.New(po); err != nil {
 		return err
 	}
+	a.reload.begin(a.o.Reload)
+	a.metrics.Reloads(a.lastReload)
 	a.metrics.Watch(a.Status)
 	a.metrics.State(a.store.Commits, opened.LostAt)
 	return nil
 }
 
 // open opens the state file and gives every configured sink its lane.
-func (a *App) open(crash func(string)) (store.Opened, error) {
+func (a *App) open(cfg *config.Config, crash func(string)) (store.Opened, error) {
 	var opened store.Opened
 	var err error
-	a.store, opened, err = store.Open(a.cfg.State.Dir, store.Options{
-		JournalMaxBytes: int64(a.cfg.State.JournalMaxBytes), LettersMaxBytes: int64(a.cfg.State.DeadLettersMaxBytes),
+	a.store, opened, err = store.Open(cfg.State.Dir, store.Options{
+		JournalMaxBytes: int64(cfg.State.JournalMaxBytes), LettersMaxBytes: int64(cfg.State.DeadLettersMaxBytes),
 		Retention: Remembered, NoSync: a.o.NoSync, Crash: crash, Version: a.o.Version,
 	})
 	if err != nil {
@@ -135,17 +134,22 @@ func (a *App) open(crash func(string)) (store.Opened, error) {
 	if opened.Migrated > 0 {
 		a.log.Info("the state file has today's format now: an earlier version cannot open it any more", zap.Uint32("format_before", opened.Migrated))
 	}
+	if err := a.lanes(cfg); err != nil {
+		return opened, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	return opened, nil
+}
+
+// lanes makes the state file's lanes those of the configuration.
+func (a *App) lanes(cfg *config.Config) error {
 	names, was := []string{}, map[string]string{}
-	for _, s := range a.cfg.Sinks {
+	for _, s := range cfg.Sinks {
 		names = append(names, s.Name)
 		if s.Was != "" {
 			was[s.Name] = s.Was
 		}
 	}
-	if err := a.store.Lanes(names, was, a.o.Forget); err != nil {
-		return opened, fmt.Errorf("%w: %w", ErrUsage, err)
-	}
-	return opened, nil
+	return a.store.Lanes(names, was, a.o.Forget)
 }
 
 // lostSince tells from when on a stream is read again after a loss of state; zero when nothing was lost.
@@ -166,7 +170,14 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	return a.guard(ctx, a.pipeline.Run)
+	return a.guard(ctx, func(ctx context.Context) error {
+		var reloads sync.WaitGroup
+		defer reloads.Wait()
+		if a.o.Reload != nil {
+			reloads.Go(func() { a.watch(ctx) })
+		}
+		return a.pipeline.Run(ctx)
+	})
 }
 
 // Once reads and delivers what is there now, then ends. The error is ErrIncomplete when something is left.
@@ -221,18 +232,14 @@ func (a *App) serve(ctx context.Context) (stop func(), err error) {
 			s()
 		}
 	}
-	if listen := a.cfg.Admin.Listen; listen != "" && listen != "off" {
-		l, err := net.Listen("tcp", listen)
-		if err != nil {
-			return nil, fmt.Errorf("%w: admin.listen: %w (another address, or \"off\")", ErrUsage, err)
-		}
-		a.log.Info("admin endpoint", zap.String("url", "http://"+l.Addr().String()))
-		stops = append(stops, telemetry.Serve(l, a.Admin()))
+	if err := a.listen(a.config().Admin.Listen); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
 	}
+	stops = append(stops, a.silence)
 	if a.o.NoControl {
 		return stop, nil
 	}
-	control, err := telemetry.Control(ctx, a.cfg.State.Dir, map[string]func() (any, error){
+	control, err := telemetry.Control(ctx, a.config().State.Dir, map[string]func() (any, error){
 		"status": func() (any, error) { return a.Status(), nil },
 		"state":  func() (any, error) { return a.stateReport() },
 		"log":    func() (any, error) { return a.lastLines(), nil },
@@ -249,7 +256,11 @@ func (a *App) serve(ctx context.Context) (stop func(), err error) {
 func (a *App) Admin() http.Handler { return a.metrics.AdminHandler(a.Status) }
 
 // Status is the picture that status, /healthz and the metrics show.
-func (a *App) Status() pipeline.Status { return a.pipeline.Status() }
+func (a *App) Status() pipeline.Status {
+	st := a.pipeline.Status()
+	a.reportReload(&st)
+	return st
+}
 
 // Check recounts the ledger from the state file and compares.
 func (a *App) Check() error { return a.store.Check() }

@@ -57,7 +57,7 @@ func Check(ctx context.Context, cfg *config.Config, o Options, send bool) ([]Che
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	a := &App{cfg: cfg, o: o, log: o.Log, metrics: telemetry.NewMetrics(o.Version), shared: entra.NewShared()}
+	a := &App{made: made{cfg: cfg}, o: o, log: o.Log, metrics: telemetry.NewMetrics(o.Version), shared: entra.NewShared()}
 	defer func() { _ = a.shared.Close() }()
 	c := &checker{App: a, normalizer: n, send: send}
 
@@ -207,7 +207,7 @@ func probe(ctx context.Context, block string, sink pipeline.Sink, records []even
 
 // samples are one test record for each stream of each tenant that the sink wants.
 func (c *checker) samples(s config.Sink, tenants []string) (records []event.Record) {
-	for i, source := range c.cfg.Sources {
+	for i, source := range c.config().Sources {
 		names, _ := source.Entra.Graph.StreamNames()
 		for _, name := range names {
 			if s.Wants(name) {

@@ -65,7 +65,7 @@ const mostIDs = 1 << 20 // of one order
 
 // letters carries out an order about letters in the process that runs.
 func (a *App) letters(ctx context.Context, verb string, o LetterOrder, tell func(Letter)) (LettersDone, error) {
-	done, err := desk{a.cfg, a.store, a.pipeline.Return}.do(ctx, verb, o, tell)
+	done, err := desk{a.config(), a.store, a.pipeline.Return}.do(ctx, verb, o, tell)
 	if verb == "drop" {
 		a.pipeline.LettersChanged() // a lane may wait for room
 	}

@@ -24,30 +24,33 @@ import (
 	"github.com/logferry/logferry/pkg/sink/syslog"
 )
 
-// source makes the reader of one tenant. resumed says that another process may have read it just now.
-func (a *App) source(s config.Source, resumed bool) (pipeline.Source, error) {
-	names, err := s.Entra.Graph.StreamNames()
-	if err != nil {
-		return pipeline.Source{}, err
-	}
-	f, err := entra.New(s.Entra.Graph, entra.Options{
+// fetcher makes the reader of one tenant. resumed says that another process may have read it just now.
+func (a *App) fetcher(s config.Source, resumed bool) (*entra.Fetcher, error) {
+	return entra.New(s.Entra.Graph, entra.Options{
 		Transport: a.o.Transport, UserAgent: "logferry/" + a.o.Version, Observe: a.observe(s.Name), Shared: a.shared, Resumed: resumed,
 		Warn: a.warn(s.Name), Prompt: a.prompt(s.Name),
 	})
+}
+
+// source says how a tenant is read.
+func (a *App) source(s config.Source, f *entra.Fetcher) (*pipeline.Source, error) {
+	names, err := s.Entra.Graph.StreamNames()
 	if err != nil {
-		return pipeline.Source{}, err
+		return nil, err
 	}
-	a.readers = append(a.readers, reader{s.Entra.Graph, f})
 	interval := f.Budget().Interval
-	return pipeline.Source{
+	return &pipeline.Source{
 		Name: s.Name, Cloud: f.Cloud(), Tenant: s.Entra.Graph.Tenant, Fetcher: f, Identify: f.Tenant, Now: f.Now,
 		Smaller: entra.HalveHint, TooOld: entra.TooOld, Retention: f.Retention, Page: f.Page, Moves: f.Moves, Filter: f.Filter, Apart: f.Apart,
 		Spent:      func() pipeline.Spent { return spent(f.Budget()) },
 		Credential: func() (time.Time, []pipeline.Fault) { return credential(f.Credential()) },
-		Capacity:   1 / interval.Seconds(), Parallel: int(min(8, 4*time.Second/interval)),
+		Capacity:   capacity(f), Parallel: int(min(8, 4*time.Second/interval)),
 		Streams: names, Time: s.Entra.Time, DigestVersion: entra.DigestVersion,
 	}, nil
 }
+
+// capacity is how many requests a second the budget allows.
+func capacity(f *entra.Fetcher) float64 { return 1 / f.Budget().Interval.Seconds() }
 
 func spent(b budget.Stats) pipeline.Spent {
 	return pipeline.Spent{Requests: b.Granted, Waiting: b.Waiting, Paused: b.Paused, Throttled: b.Throttled, Until: b.PausedUntil}
@@ -100,7 +103,7 @@ func (a *App) outlet(s config.Sink, n *normalizer.Normalizer) (pipeline.Outlet, 
 		sink = a.o.Sink(s, sink)
 	}
 	outlet := pipeline.Outlet{
-		Name: s.Name, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, Paused: s.Paused, SkipOldest: s.SkipsOldest(),
+		Name: s.Name, Was: s.Was, Sink: a.metrics.Sink(s.Name, sink), Schema: schema, Paused: s.Paused, SkipOldest: s.SkipsOldest(),
 		Told:  told.take,
 		Wants: wants(s),
 	}

@@ -32,6 +32,7 @@ type receiver struct {
 	says func(events []event.Event) error // what it says otherwise; nil: it takes everything
 	keep bool                             // the bodies, too
 	slow time.Duration                    // what each Send takes
+	late time.Duration                    // how long its answer takes after it has taken what it takes
 	got  []arrival
 	fail int // Sends refused
 	most int // events in a Send; 0: 500
@@ -45,6 +46,17 @@ type outlet struct {
 }
 
 func (o outlet) Send(ctx context.Context, events []event.Event) error {
+	err := o.take(ctx, events)
+	o.mu.Lock()
+	late := o.late
+	o.mu.Unlock()
+	if ended := retry.Sleep(ctx, late); ended != nil {
+		return ended
+	}
+	return err
+}
+
+func (o outlet) take(ctx context.Context, events []event.Event) error {
 	r := o.receiver
 	if r.wait != nil {
 		if err := r.wait(ctx); err != nil {
@@ -106,6 +118,13 @@ func (r *receiver) pace(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.slow = d
+}
+
+// delay sets how long answers take from now on.
+func (r *receiver) delay(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = d
 }
 
 func (r *receiver) arrived() []arrival {

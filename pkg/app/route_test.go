@@ -35,7 +35,7 @@ sinks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &App{cfg: cfg, o: Options{Stdout: new(bytes.Buffer)}, log: zap.NewNop(), metrics: telemetry.NewMetrics("test")}
+	a := &App{o: Options{Stdout: new(bytes.Buffer)}, log: zap.NewNop(), metrics: telemetry.NewMetrics("test")}
 	outlet, err := a.outlet(cfg.Sinks[0], n)
 	if err == nil {
 		_ = outlet.Sink.Close()

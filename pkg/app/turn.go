@@ -39,7 +39,7 @@ type reader struct {
 
 // Turn waits for a request's turn on behalf of another process.
 func (a *App) Turn(ctx context.Context, o TurnOrder) (TurnResult, error) {
-	for _, r := range a.readers {
+	for _, r := range a.readers() {
 		if !r.shares(o) {
 			continue
 		}

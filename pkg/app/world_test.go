@@ -39,6 +39,9 @@ type world struct {
 	ahead atomic.Int64 // by how much the service's clock is ahead of the bubble's, ns
 
 	log     *zap.Logger // nil: none
+	reload  *app.Reload // nil: none
+	forget  []string
+	sunk    int // sinks made
 	app     *app.App
 	stop    func()
 	alive   *life
@@ -149,16 +152,21 @@ var errDead = errors.New("this process is dead")
 // open makes the pipeline, with the real sinks replaced by the receivers of their names.
 func (w *world) open(sinks ...string) (*app.App, error) {
 	w.Helper()
+	return w.openWith(w.config(sinks))
+}
+
+func (w *world) openWith(cfg *config.Config) (*app.App, error) {
 	ctx, end := context.WithCancel(context.Background())
 	l := &life{ctx, end}
 	w.alive = l
 	if forgetsPauses {
 		w.wire.forget()
 	}
-	return app.New(w.config(sinks), app.Options{
-		Version: "test", Transport: cable{w.wire, l}, NoSync: true, NoControl: true, Log: w.log,
+	return app.New(cfg, app.Options{
+		Reload: w.reload, Forget: w.forget, Version: "test", Transport: cable{w.wire, l}, NoSync: true, NoControl: true, Log: w.log,
 		Crash: func(point string) { w.pass(l, point) },
 		Sink: func(s config.Sink, real pipeline.Sink) pipeline.Sink {
+			w.sunk++
 			if err := real.Close(); err != nil {
 				w.Error(err)
 			}

@@ -64,6 +64,15 @@ func (l *Limiter) Widen(interval time.Duration) {
 	}
 }
 
+// Pace makes the interval another one, for who waits already, too.
+func (l *Limiter) Pace(interval time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = l.next.Add(spaced(interval) - l.interval)
+	l.interval = spaced(interval)
+	l.serve()
+}
+
 // Wait returns when the caller may send its request, or with ctx's error. Those who wait when a request may leave get it by
 // the shares of their classes, within a class those of the highest rank first, and equals in the order in which they came. Who
 // leaves with an error gives its place away.

@@ -279,3 +279,32 @@ func TestIdle(t *testing.T) {
 	}
 	runtime.KeepAlive(&all)
 }
+
+// TestPace: another interval holds for who waits already, and from the last request on.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{Interval: 10 * time.Second})
+		began := time.Now()
+		var left []time.Duration
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 4 {
+				if err := l.Wait(t.Context(), event.ClassLive, 0); err != nil {
+					t.Error(err)
+				}
+				left = append(left, time.Since(began))
+			}
+		}()
+		time.Sleep(time.Second)
+		l.Pace(5 * time.Second)
+		time.Sleep(6 * time.Second) // the second one left after 5.1 s
+		l.Pace(20 * time.Second)
+		<-done
+		for i, want := range []time.Duration{0, 5100, 25500, 45900} {
+			if left[i] != want*time.Millisecond {
+				t.Errorf("request %d left after %s, want %s", i, left[i], want*time.Millisecond)
+			}
+		}
+	})
+}

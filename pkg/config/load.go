@@ -47,19 +47,20 @@ func (e *Invalid) Error() string {
 // Load reads files and folders (their *.yaml and *.yml, by name) as one configuration: sources and sinks add up, every other
 // block may stand in one file only. The error is *Invalid unless a file cannot be read.
 func Load(paths []string, schemas Schemas) (*Config, error) {
-	files, err := expand(paths)
+	texts, err := Read(paths)
 	if err != nil {
 		return nil, err
 	}
+	return Join(texts, schemas)
+}
+
+// Join makes one configuration of the texts; see Load.
+func Join(texts []Text, schemas Schemas) (*Config, error) {
 	cfg := Default()
 	d := &decoder{places: map[string]place{}, getenv: osEnv}
 	owners := map[string]string{}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("read configuration: %w", err)
-		}
-		d.merge(name, text, &cfg, owners)
+	for _, t := range texts {
+		d.merge(t.Name, t.Body, &cfg, owners)
 	}
 	if len(d.faults) == 0 {
 		cfg.environment()

@@ -52,7 +52,7 @@ func (l *lane) send(ctx context.Context) time.Duration {
 		r.epoch = l.pace.epoch
 		l.inFlight++
 		go func() {
-			err := l.outlet.Sink.Send(ctx, r.events)
+			err := l.outlet.Sink.Send(l.sending, r.events)
 			if err == nil {
 				l.p.o.Crash("lane:after-send")
 			}

@@ -14,8 +14,6 @@ import (
 
 // fullness is what the pipeline knows of a journal that is full or will be.
 type fullness struct {
-	skipping []string // sinks that give up their oldest records then
-
 	mu       sync.Mutex
 	forecast forecast
 	skip     condition // of SkipOldest
@@ -30,19 +28,26 @@ type givenUp struct {
 }
 
 func newFullness(o *Options) *fullness {
-	f := &fullness{forecast: forecast{most: o.JournalBytes}}
-	for i := range o.Outlets {
-		if o.Outlets[i].SkipOldest {
-			f.skipping = append(f.skipping, o.Outlets[i].Name)
+	return &fullness{forecast: forecast{most: o.JournalBytes}}
+}
+
+// skipping gives the sinks that give up their oldest records when the journal is full.
+func (p *Pipeline) skipping() (names []string) {
+	for _, l := range p.allLanes() {
+		if l.outlet.SkipOldest {
+			names = append(names, l.outlet.Name)
 		}
 	}
-	return f
+	return names
 }
 
 // makeRoom has the lanes that may do so give up their oldest records while the journal is full. It tells whether there are such
 // lanes and there is room now.
 func (p *Pipeline) makeRoom() bool {
-	if len(p.full.skipping) == 0 {
+	p.gate.enter() // no lane may go meanwhile
+	defer p.gate.leave()
+	skipping := p.skipping()
+	if len(skipping) == 0 {
 		return false
 	}
 	for {
@@ -50,7 +55,7 @@ func (p *Pipeline) makeRoom() bool {
 		if room > 0 {
 			return true
 		}
-		skips, err := p.o.Journal.SkipOldest(p.full.skipping)
+		skips, err := p.o.Journal.SkipOldest(skipping)
 		p.skippable(err)
 		for _, s := range skips {
 			p.gaveUp(s)
@@ -79,7 +84,7 @@ func (p *Pipeline) skippable(err error) {
 func (p *Pipeline) gaveUp(s event.Skip) {
 	p.log.Warn("the journal is full: the sink's oldest records are skipped, it will not get them", zap.String("sink", s.Sink),
 		zap.Uint64("records", s.Records), zap.Time("from", s.From), zap.Time("until", s.Until))
-	for _, l := range p.lanes {
+	for _, l := range p.allLanes() {
 		if l.outlet.Name != s.Sink {
 			continue
 		}
@@ -109,19 +114,21 @@ func (p *Pipeline) watchRoom(ctx context.Context) {
 	if p.o.JournalBytes == 0 {
 		return
 	}
+	var most int64
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
 		room := p.o.Journal.Room()
 		p.full.mu.Lock()
+		most = p.full.forecast.most
 		warn := p.full.forecast.look(time.Now(), room)
 		p.full.mu.Unlock()
 		if warn {
 			p.warn()
 		}
 		// A skip makes less room than this: more means that the sinks have caught up.
-		if room > p.o.JournalBytes/8 {
-			for _, l := range p.lanes {
+		if room > most/8 {
+			for _, l := range p.allLanes() {
 				l.mu.Lock()
 				l.given.now, l.given.since = 0, time.Time{}
 				l.mu.Unlock()
@@ -146,12 +153,12 @@ func (p *Pipeline) warn() {
 }
 
 // reportRoom adds what is to be said of a journal that is full or will be.
-func (p *Pipeline) reportRoom(st *Status) {
+func (p *Pipeline) reportRoom(st *Status, lanes []*lane) {
 	p.full.mu.Lock()
 	defer p.full.mu.Unlock()
 	f := &p.full.forecast
 	st.FullIn = event.Duration(f.left(st.Room))
-	because, then := p.holder(st.Sinks)
+	because, then := holder(st.Sinks, lanes)
 	switch {
 	case st.Room <= 0:
 		since := f.since
@@ -169,7 +176,7 @@ func (p *Pipeline) reportRoom(st *Status) {
 		st.Faults = append(st.Faults, Fault{Part: "journal", Err: text, Since: f.since})
 	}
 	st.Faults = p.full.skip.report(st.Faults, "journal")
-	for _, l := range p.lanes {
+	for _, l := range lanes {
 		l.mu.Lock()
 		if n := l.given.now; n > 0 {
 			st.Faults = append(st.Faults, Fault{Part: "sink " + l.outlet.Name, Since: l.given.since,
@@ -181,10 +188,10 @@ func (p *Pipeline) reportRoom(st *Status) {
 
 // holder names the sink that holds most of the journal, and what happens because of it when that is full. Of two that hold the
 // same, one that waits counts: nothing is skipped beside it.
-func (p *Pipeline) holder(sinks []SinkStatus) (because, then string) {
+func holder(sinks []SinkStatus, lanes []*lane) (because, then string) {
 	var most *lane
 	bytes := uint64(0)
-	for i, l := range p.lanes { // in the order of sinks
+	for i, l := range lanes { // in the order of sinks
 		if b := sinks[i].Bytes; b > bytes || b > 0 && b == bytes && !l.outlet.SkipOldest {
 			most, bytes = l, b
 		}

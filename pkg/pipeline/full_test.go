@@ -195,7 +195,7 @@ func TestAlarmBeforehand(t *testing.T) {
 			}
 			p.full.forecast.since, p.full.forecast.growth = time.Now(), tt.growth
 			st := Status{Room: tt.room, Sinks: tt.sinks}
-			p.reportRoom(&st)
+			p.reportRoom(&st, p.lanes)
 			if len(st.Faults) != 1 || st.Faults[0].Err != tt.want || st.Faults[0].Part != "journal" || st.Faults[0].Blocked {
 				t.Errorf("%+v, want %s", st.Faults, tt.want)
 			}

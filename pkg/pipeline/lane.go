@@ -29,6 +29,12 @@ type lane struct {
 	log      *zap.Logger
 	start    event.Position
 	draining chan struct{} // closed at shutdown: send what is there, wait for nothing more
+	drained  sync.Once     // closes it
+	halt     func()        // has it begin nothing new
+	cut      func()        // breaks off what it sends, too
+	ended    chan struct{} // closed when it has ended
+	sending  context.Context
+	had      inheritance
 
 	// Of the reader.
 	limits  event.Limits
@@ -44,7 +50,7 @@ type lane struct {
 	away     []*chunk // letters that are being sent
 	free     []*chunk
 	lent     bool // the reader has an empty chunk
-	ended    bool // the readers have
+	done     bool // the readers have
 	count    uint64
 	bytes    int    // of window and away
 	todo     []*run // to be sent, in order
@@ -52,7 +58,9 @@ type lane struct {
 	inFlight int
 	stepping bool
 	step     event.LaneStep
-	saving   int // chunks that the step passes
+	saving   int              // chunks that the step passes
+	inStep   []event.Position // of the events in it that were delivered
+	torn     bool             // a step was not saved: none may follow
 	pace     pace
 
 	unsaved  atomic.Int32  // steps and verdicts on letters that could not be saved yet: nothing is sent meanwhile
@@ -81,7 +89,7 @@ type shown struct {
 func newLane(p *Pipeline, o *Outlet, at event.LaneState) *lane {
 	l := &lane{
 		outlet: o, p: p, log: p.log.With(zap.String("sink", o.Name)), start: at.Pos, limits: o.Sink.Limits(),
-		reading: retry.New(retry.Options{}), draining: make(chan struct{}),
+		reading: retry.New(retry.Options{}), draining: make(chan struct{}), ended: make(chan struct{}),
 		full: make(chan *chunk), empty: make(chan *chunk), results: make(chan result), stepped: make(chan error, 1), awake: make(chan struct{}, 1),
 		pace: newPace(o.Sink.Limits()), moved: time.Now(), told: told{},
 	}
@@ -93,6 +101,9 @@ func newLane(p *Pipeline, o *Outlet, at event.LaneState) *lane {
 func (l *lane) run(ctx context.Context) {
 	if l.outlet.Paused {
 		return
+	}
+	if l.sending == nil {
+		l.sending = ctx
 	}
 	var readers sync.WaitGroup
 	readers.Go(func() { l.render(ctx) })
@@ -113,7 +124,7 @@ func (l *lane) run(ctx context.Context) {
 func (l *lane) turn(ctx context.Context) bool {
 	l.beginStep(ctx)
 	wait := l.send(ctx)
-	if ctx.Err() != nil || l.ended && len(l.window)+len(l.away)+l.inFlight == 0 && !l.stepping {
+	if ctx.Err() != nil || l.done && len(l.window)+len(l.away)+l.inFlight == 0 && !l.stepping {
 		return false
 	}
 	l.show()
@@ -129,12 +140,12 @@ func (l *lane) turn(ctx context.Context) bool {
 		due = t.C
 	}
 	full := l.full
-	if l.ended {
+	if l.done {
 		full = nil
 	}
 	select {
 	case c, ok := <-full:
-		if l.ended = !ok; ok {
+		if l.done = !ok; ok {
 			l.arrive(c)
 		}
 	case empty <- next:
@@ -153,7 +164,7 @@ func (l *lane) turn(ctx context.Context) bool {
 
 // roomy tells whether the reader may go on: never farther ahead than is worth it, whatever memory there is.
 func (l *lane) roomy() bool {
-	if l.lent || l.ended {
+	if l.lent || l.done {
 		return false
 	}
 	waiting := 0
@@ -231,7 +242,7 @@ func (c *chunk) giveBack() {
 // beginStep moves the lane over the events that have a verdict, up to the first that has none. Inside of a chunk it stops only
 // when a Send of that has failed: what was accepted is not to be repeated, whatever ends the process.
 func (l *lane) beginStep(ctx context.Context) {
-	if l.stepping || len(l.window) == 0 {
+	if l.stepping || l.torn || len(l.window) == 0 {
 		return
 	}
 	if head := l.window[0]; !head.movable(ctx.Err() != nil) {
@@ -239,8 +250,12 @@ func (l *lane) beginStep(ctx context.Context) {
 	}
 	l.step = event.LaneStep{Sink: l.outlet.Name, Counts: map[event.StreamKey]event.SinkCounts{}}
 	whole, room := 0, mostLetters
+	l.inStep = l.inStep[:0]
 	for _, c := range l.window {
-		if !c.pass(&l.step, &room) {
+		from := c.passed
+		all := c.pass(&l.step, &room)
+		l.inStep = c.delivered(l.inStep, from, c.passed)
+		if !all {
 			break
 		}
 		whole++
@@ -274,9 +289,10 @@ func (l *lane) hasStepped(err error) {
 	l.stepping, l.saving = false, 0
 	l.parking.Add(-int64(len(l.step.Parked)))
 	if err != nil {
-		l.window = nil // nothing may be stepped over behind what was not saved
+		l.torn = true // nothing may be stepped over behind what was not saved
 		return
 	}
+	l.had.passed(l.step.To)
 	shut := false
 	for i := range l.step.Parked {
 		shut = !l.breakers.parked(&l.step.Parked[i].Record) || shut

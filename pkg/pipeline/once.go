@@ -37,7 +37,7 @@ type SinkSummary struct {
 // each lane is empty or has not got on for patience. It also ends with ctx, after the lanes' grace.
 func (p *Pipeline) Once(ctx context.Context, patience time.Duration) (Summary, error) {
 	before := p.Status()
-	for i, s := range p.sources {
+	for i, s := range p.allSources() {
 		s.once, s.delay = true, min(s.delay, time.Duration(i)*startEvery)
 	}
 	fetching, stopFetching := context.WithCancel(ctx)
@@ -75,7 +75,7 @@ func (p *Pipeline) untilRead(ctx context.Context, patience time.Duration) bool {
 }
 
 func (p *Pipeline) stuck(patience time.Duration) bool {
-	for _, s := range p.sources {
+	for _, s := range p.allSources() {
 		if !s.done() && !s.stuck(patience) {
 			return false
 		}
@@ -96,7 +96,7 @@ func (p *Pipeline) idle(since time.Time, patience time.Duration) bool {
 	for _, l := range p.o.Journal.LaneStates() {
 		pending[l.Sink] = l.Pending
 	}
-	for _, l := range p.lanes {
+	for _, l := range p.allLanes() {
 		l.mu.Lock()
 		still := min(time.Since(l.moved), time.Since(since))
 		l.mu.Unlock()
@@ -108,7 +108,7 @@ func (p *Pipeline) idle(since time.Time, patience time.Duration) bool {
 }
 
 func (p *Pipeline) allRead() bool {
-	for _, s := range p.sources {
+	for _, s := range p.allSources() {
 		if !s.done() {
 			return false
 		}
@@ -140,7 +140,7 @@ func (p *Pipeline) summary(before Status, read bool) Summary {
 			s.Complete = false
 		}
 	}
-	for _, l := range p.lanes {
+	for _, l := range p.allLanes() {
 		l.mu.Lock()
 		s.Complete = s.Complete && l.given.all == 0
 		l.mu.Unlock()

@@ -54,7 +54,7 @@ func (p *Pipeline) targets(ctx context.Context, s Stretch) ([]target, error) {
 		return nil, err
 	}
 	var all []target
-	for _, src := range p.sources {
+	for _, src := range p.allSources() {
 		var wanted []string
 		for _, stream := range src.Streams {
 			if s.matches(src.Name + "/" + stream) {
@@ -119,7 +119,7 @@ func (t *target) resolve(from, to timeline.Start) error {
 
 func (p *Pipeline) streamNames() []string {
 	var names []string
-	for _, s := range p.sources {
+	for _, s := range p.allSources() {
 		for _, stream := range s.Streams {
 			names = append(names, s.Name+"/"+stream)
 		}

@@ -80,9 +80,9 @@ func (s *source) commit(st *stream, job timeline.Job, page event.Page) event.Pag
 
 // journal commits a page and hands what was new to the lanes.
 func (s *source) journal(ctx context.Context, st *stream, job timeline.Job, c event.PageCommit) error {
-	res, err := s.p.o.Journal.Append(ctx, c)
+	res, err := s.p.append(ctx, c)
 	if err != nil && s.p.makeRoom() { // another slice has filled the journal meanwhile
-		res, err = s.p.o.Journal.Append(ctx, c)
+		res, err = s.p.append(ctx, c)
 	}
 	if err != nil {
 		return fmt.Errorf("journal page: %w", err)
@@ -100,11 +100,22 @@ func (s *source) journal(ctx context.Context, st *stream, job timeline.Job, c ev
 		}
 	}
 	s.mu.Unlock()
-	if res.Batch != nil {
-		s.p.ring.add(res.Batch)
-	}
 	s.judgeUpdates(st, res.PageCounts)
 	return nil
+}
+
+// append journals records and wakes the lanes, unless lanes are about to come or go: then it waits for that.
+func (p *Pipeline) append(ctx context.Context, c event.PageCommit) (event.PageResult, error) {
+	p.gate.enter()
+	defer p.gate.leave()
+	if err := p.nobody(c.Slice.Reader); err != nil {
+		return event.PageResult{}, err
+	}
+	res, err := p.o.Journal.Append(ctx, c)
+	if err == nil && res.Batch != nil {
+		p.ring.add(res.Batch)
+	}
+	return res, err
 }
 
 // stormLasts is for how long a page counts when no other has enough rows to tell.

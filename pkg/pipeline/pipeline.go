@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -96,6 +97,7 @@ type Source struct {
 // Outlet is one configured sink.
 type Outlet struct {
 	Name   string
+	Was    string // the name that it had before, if what was journalled for that one alone is its now
 	Sink   Sink
 	Schema event.Schema
 	Wants  func(event.StreamKey) bool // which streams; nil: all
@@ -135,13 +137,39 @@ type Pipeline struct {
 	o       Options
 	log     *zap.Logger
 	ring    *ring
-	sources []*source
-	lanes   []*lane
 	started time.Time
 	room    *signal // lanes have made room
 	letters *signal // letters were put on their way, or dropped
 	full    *fullness
 	fetched chan struct{} // closed when nothing more will be journalled
+
+	mu      sync.RWMutex // guards the two: they are replaced, their elements never are
+	sources []*source
+	lanes   []*lane
+	grace   atomic.Int64 // ns
+	gate    gate         // passed by what is journalled, shut while lanes come and go
+
+	begun    chan struct{} // closed when work has begun
+	changing chan struct{} // holds one element while somebody uses the two
+	fetching context.Context
+	sending  context.Context // nil: work is over, or has not begun
+}
+
+// parts gives the sources and lanes of this moment.
+func (p *Pipeline) parts() ([]*source, []*lane) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.sources, p.lanes
+}
+
+func (p *Pipeline) allSources() []*source {
+	sources, _ := p.parts()
+	return sources
+}
+
+func (p *Pipeline) allLanes() []*lane {
+	_, lanes := p.parts()
+	return lanes
 }
 
 // New wires the stages; nothing runs yet.
@@ -164,17 +192,15 @@ func New(o Options) (*Pipeline, error) {
 	if o.Lost == nil {
 		o.Lost = func(event.StreamKey) time.Time { return time.Time{} }
 	}
-	p := &Pipeline{o: o, log: o.Log, room: newSignal(), letters: newSignal(), fetched: make(chan struct{}), started: time.Now()}
-	p.ring = newRing(o.Ring, sharedSchemas(o.Outlets))
+	p := &Pipeline{o: o, log: o.Log, room: newSignal(), letters: newSignal(), fetched: make(chan struct{}), begun: make(chan struct{}), changing: make(chan struct{}, 1), started: time.Now()}
+	p.grace.Store(int64(o.Grace))
+	p.ring = newRing(o.Ring)
 	for i := range o.Sources {
 		s := newSource(p, &o.Sources[i])
 		s.delay = time.Duration(i) * s.Time.Poll.Std() / time.Duration(max(len(o.Sources), startShares))
 		p.sources = append(p.sources, s)
 	}
-	places := map[string]event.LaneState{}
-	for _, l := range o.Journal.LaneStates() {
-		places[l.Sink] = l
-	}
+	places := p.places()
 	for i := range o.Outlets {
 		at, ok := places[o.Outlets[i].Name]
 		if !ok {
@@ -182,6 +208,7 @@ func New(o Options) (*Pipeline, error) {
 		}
 		p.lanes = append(p.lanes, newLane(p, &o.Outlets[i], at))
 	}
+	p.ring.share(sharedSchemas(p.lanes))
 	p.full = newFullness(&o)
 	return p, nil
 }
@@ -194,9 +221,10 @@ const startShares = 100
 const startEvery = 50 * time.Millisecond
 
 // sharedSchemas gives the schemas that more than one sink wants: their renderings are worth keeping.
-func sharedSchemas(outlets []Outlet) map[event.Schema]bool {
+func sharedSchemas(lanes []*lane) map[event.Schema]bool {
 	shared, once := map[event.Schema]bool{}, map[event.Schema]bool{}
-	for _, o := range outlets {
+	for _, l := range lanes {
+		o := l.outlet
 		if o.Trim != nil { // its renderings are of other records
 			continue
 		}
@@ -220,7 +248,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 func (p *Pipeline) graceful(ctx context.Context) (context.Context, context.CancelFunc) {
 	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
 	cancel := context.AfterFunc(ctx, func() {
-		t := time.NewTimer(p.o.Grace)
+		t := time.NewTimer(time.Duration(p.grace.Load()))
 		defer t.Stop()
 		select {
 		case <-t.C:
@@ -236,27 +264,41 @@ func (p *Pipeline) graceful(ctx context.Context) (context.Context, context.Cance
 
 // work fetches until fetching ends, then sends what is left until it is sent or sending ends.
 func (p *Pipeline) work(fetching, sending context.Context) error {
-	var fetchers, lanes sync.WaitGroup
-	for _, s := range p.sources {
-		fetchers.Go(func() { s.run(fetching) })
+	p.changing <- struct{}{}
+	p.fetching, p.sending = fetching, sending
+	sources, lanes := p.parts()
+	for _, s := range sources {
+		p.startSource(s)
 	}
-	for _, l := range p.lanes {
-		lanes.Go(func() { l.run(sending) })
+	for _, l := range lanes {
+		p.startLane(l)
 	}
-	fetchers.Go(func() { p.watchRoom(fetching) })
+	close(p.begun)
+	<-p.changing
+	var watching sync.WaitGroup
+	watching.Go(func() { p.watchRoom(fetching) })
 	<-fetching.Done()
-	fetchers.Wait()
-	close(p.fetched)
-	for _, l := range p.lanes {
-		close(l.draining)
+	p.changing <- struct{}{} // what is being changed comes to its end first
+	p.fetching, p.sending = nil, nil
+	<-p.changing
+	sources, lanes = p.parts()
+	for _, s := range sources {
+		<-s.ended
 	}
-	lanes.Wait()
+	watching.Wait()
+	close(p.fetched)
+	for _, l := range lanes {
+		l.drain()
+	}
+	for _, l := range lanes {
+		<-l.ended
+	}
 	return p.closeSinks()
 }
 
 func (p *Pipeline) closeSinks() error {
 	var faults []error
-	for _, l := range p.lanes {
+	for _, l := range p.allLanes() {
 		if err := l.outlet.Sink.Close(); err != nil {
 			faults = append(faults, err)
 		}

@@ -152,7 +152,7 @@ func (l *lane) batch(seq uint64) (*entry, *event.Batch, error) {
 
 // repair has the slice of a damaged batch read again. Where its stream is not read at the moment the state file remembers it.
 func (l *lane) repair(key event.StreamKey, slice event.Slice, damaged error) {
-	for _, s := range l.p.sources {
+	for _, s := range l.p.allSources() {
 		if s.repair(key, slice) {
 			l.log.Error("a batch of the journal is damaged: its slice is read again", zap.Error(damaged), zap.Stringer("slice", slice))
 			return
@@ -167,13 +167,13 @@ func (l *lane) fill(ctx context.Context, c *chunk, e *entry, b *event.Batch, ind
 	if c.begun.IsZero() {
 		c.begun = time.Now()
 	}
-	if !l.outlet.wants(b.Key) || !meantFor(b.Slice.Reader, l.outlet.Name) {
+	if !l.outlet.wants(b.Key) || !meantFor(b.Slice.Reader, l.outlet) {
 		c.leaveOut(b.Key, len(b.Records)-index, 0)
 		c.to = event.Position{Seq: b.Seq + 1}
 		return c, true
 	}
 	var shared *rendering
-	if e != nil && l.outlet.Trim == nil && l.p.ring.shared[l.outlet.Schema] {
+	if e != nil && l.outlet.Trim == nil && l.p.ring.shares(l.outlet.Schema) {
 		shared = e.rendered(l.p.o.Normalizer, l.outlet.Schema)
 	}
 	for i := index; i < len(b.Records); i++ {
@@ -232,6 +232,10 @@ func bytesOf(limits event.Limits) int {
 
 // put renders one record into the chunk, or puts it aside.
 func (l *lane) put(c *chunk, r *event.Record, at row, shared *rendering, i int) {
+	if l.had.has(at.at) {
+		c.aside = append(c.aside, aside{row: row{at: at.at, verdict: delivered}, before: len(c.events), key: r.Key, n: 1})
+		return
+	}
 	if !l.outlet.keeps(r) {
 		c.leaveOut(r.Key, 1, at.id)
 		return

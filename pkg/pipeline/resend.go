@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fault"
 )
 
 // ResendOrder asks for a stretch to be shipped to one sink again.
@@ -37,11 +39,12 @@ const mostResent = 50_000
 // Resend reads a stretch again and journals it for one sink alone, marked as resent. Delivery is the lane's, as of all records.
 func (p *Pipeline) Resend(ctx context.Context, o ResendOrder, tell func(Progress)) (ResendResult, error) {
 	result := ResendResult{Complete: true, Sink: o.Sink}
-	at := slices.IndexFunc(p.o.Outlets, func(out Outlet) bool { return out.Name == o.Sink })
+	lanes := p.allLanes()
+	at := slices.IndexFunc(lanes, func(l *lane) bool { return l.outlet.Name == o.Sink })
 	if at < 0 {
 		var names []string
-		for i := range p.o.Outlets {
-			names = append(names, p.o.Outlets[i].Name)
+		for _, l := range lanes {
+			names = append(names, l.outlet.Name)
 		}
 		return result, refuse("there is no sink %q: there are %s", o.Sink, strings.Join(names, ", "))
 	}
@@ -50,7 +53,7 @@ func (p *Pipeline) Resend(ctx context.Context, o ResendOrder, tell func(Progress
 		return result, err
 	}
 	for _, t := range targets {
-		if !p.o.Outlets[at].wants(t.key) {
+		if !lanes[at].outlet.wants(t.key) {
 			return result, refuse("sink %s does not take %s: its streams say otherwise", o.Sink, t.name)
 		}
 	}
@@ -118,7 +121,16 @@ func (r *resending) page(ctx context.Context, s event.Slice, rows []event.Record
 }
 
 // meantFor tells whether what a reader has read is for the sink: what is resent to one sink is for no other.
-func meantFor(reader, sink string) bool {
+func meantFor(reader string, o *Outlet) bool {
 	only, resent := strings.CutPrefix(reader, event.ReaderResend)
-	return !resent || only == sink
+	return !resent || only == o.Name || only == o.Was
+}
+
+// nobody tells that the only sink that a reader reads for is no more: what it has read would be lost in the journal.
+func (p *Pipeline) nobody(reader string) error {
+	only, resent := strings.CutPrefix(reader, event.ReaderResend)
+	if !resent || slices.ContainsFunc(p.allLanes(), func(l *lane) bool { return meantFor(reader, l.outlet) }) {
+		return nil
+	}
+	return fault.Block(fmt.Errorf("sink %s is gone: the configuration has changed meanwhile", only))
 }

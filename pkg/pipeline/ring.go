@@ -32,8 +32,21 @@ type rendering struct {
 	errs   []error // nil, or one per record
 }
 
-func newRing(most int, shared map[event.Schema]bool) *ring {
-	return &ring{entries: map[uint64]*entry{}, most: most, shared: shared, added: newSignal()}
+func newRing(most int) *ring {
+	return &ring{entries: map[uint64]*entry{}, most: most, added: newSignal()}
+}
+
+// share says which schemas more than one lane wants.
+func (r *ring) share(schemas map[event.Schema]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shared = schemas
+}
+
+func (r *ring) shares(schema event.Schema) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shared[schema]
 }
 
 // add takes a batch that has just been committed and wakes the lanes. Its records get their ids once for all lanes.

@@ -20,6 +20,8 @@ type source struct {
 	log   *zap.Logger
 	wake  chan struct{} // a slice has ended
 	delay time.Duration // before the first request: thousands of tenants must not start at once
+	stop  func()        // has it begin nothing new, and breaks off what it reads
+	ended chan struct{} // closed when it has ended
 
 	mu      sync.Mutex
 	state   condition // of the sign-in, before the streams are known
@@ -45,7 +47,7 @@ type stream struct {
 }
 
 func newSource(p *Pipeline, s *Source) *source {
-	return &source{Source: s, p: p, log: p.log.With(zap.String("source", s.Name)), wake: make(chan struct{}, 1)}
+	return &source{Source: s, p: p, log: p.log.With(zap.String("source", s.Name)), wake: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
 func (s *source) run(ctx context.Context) {

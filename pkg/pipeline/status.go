@@ -23,13 +23,14 @@ type Status struct {
 	Room    int64          `json:"journal_room_bytes"`       // free space of the journal; 0 or less: fetching waits
 	FullIn  event.Duration `json:"journal_full_in,omitzero"` // when the journal is full if it goes on growing as now; zero: it does not grow, or is full
 	Faults  []Fault        `json:"faults,omitempty"`
+	Loaded  time.Time      `json:"configuration_loaded,omitzero"` // when the configuration that runs was
 
 	Unbalanced uint64 `json:"ledger_unbalanced_records,omitzero"` // by how many records the ledger does not add up: always 0
 }
 
 // Fault is something that keeps a part from working, in the words of who must mend it.
 type Fault struct {
-	Part    string    `json:"part"` // "source contoso", "stream contoso/audits", "sink splunk", "journal", "journal of sink splunk", "ledger"
+	Part    string    `json:"part"` // "source contoso", "stream contoso/audits", "sink splunk", "journal", "journal of sink splunk", "ledger", "configuration"
 	Blocked bool      `json:"blocked"`
 	Err     string    `json:"error"`
 	Since   time.Time `json:"since"`
@@ -101,7 +102,8 @@ func (p *Pipeline) Status() Status {
 	ledger := p.o.Journal.Ledger()
 	st := Status{Started: p.started, Now: time.Now(), Room: p.o.Journal.Room()}
 	names := map[event.StreamKey]string{}
-	for _, s := range p.sources {
+	sources, lanes := p.parts()
+	for _, s := range sources {
 		s.report(&st, ledger, names)
 	}
 	// Streams that are in the state file but in no source any more still count in the ledger.
@@ -115,7 +117,7 @@ func (p *Pipeline) Status() Status {
 	for _, l := range p.o.Journal.LaneStates() {
 		states[l.Sink] = l
 	}
-	for _, l := range p.lanes {
+	for _, l := range lanes {
 		state := states[l.outlet.Name]
 		sink := SinkStatus{Name: l.outlet.Name, Pending: state.Pending, Bytes: state.Bytes, Oldest: state.Oldest, Letters: state.Dead, Paused: l.outlet.Paused,
 			Returning: state.Returning, LetterBytes: state.Letters}
@@ -131,7 +133,7 @@ func (p *Pipeline) Status() Status {
 		}
 		st.Sinks = append(st.Sinks, sink)
 	}
-	p.reportRoom(&st)
+	p.reportRoom(&st, lanes)
 	p.balance(&st, ledger)
 	return st
 }

@@ -137,9 +137,6 @@ func (w *sweep) inside(s event.Slice, rows []event.Record) []event.Record {
 // append journals rows and wakes the lanes.
 func (t *target) append(ctx context.Context, c event.PageCommit) (event.PageCounts, error) {
 	c.Key, c.DigestVersion = t.key, t.DigestVersion
-	res, err := t.p.o.Journal.Append(ctx, c)
-	if err == nil && res.Batch != nil {
-		t.p.ring.add(res.Batch)
-	}
+	res, err := t.p.append(ctx, c)
 	return res.PageCounts, err
 }

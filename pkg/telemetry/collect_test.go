@@ -63,6 +63,7 @@ func metricsOf(st pipeline.Status) *Metrics {
 	m := NewMetrics("test")
 	m.Watch(func() pipeline.Status { return st })
 	m.State(func() uint64 { return 1 }, time.Unix(1700000000, 0))
+	m.Reloads(func() (bool, time.Time) { return true, time.Now() })
 	m.Request("contoso", "audits", 200, 1, time.Second)
 	m.Truncated("splunk", 1)
 	m.Duplicates("splunk", 1)

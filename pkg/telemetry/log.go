@@ -12,6 +12,14 @@ import (
 
 // NewLogger writes to w, one line an entry. format is json or console.
 func NewLogger(w io.Writer, level, format string) (*zap.Logger, error) {
+	core, err := newCore(zapcore.Lock(zapcore.AddSync(w)), level, format)
+	if err != nil {
+		return nil, err
+	}
+	return zap.New(core), nil
+}
+
+func newCore(w zapcore.WriteSyncer, level, format string) (zapcore.Core, error) {
 	lvl, err := zapcore.ParseLevel(level)
 	if err != nil {
 		return nil, fmt.Errorf("make logger: %w", err)
@@ -25,5 +33,5 @@ func NewLogger(w io.Writer, level, format string) (*zap.Logger, error) {
 		enc.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 		encoder = zapcore.NewConsoleEncoder(enc)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), lvl)), nil
+	return zapcore.NewCore(encoder, w, lvl), nil
 }

@@ -83,8 +83,15 @@ func (l *Line) add(r *reader) *reader {
 }
 
 // matchAges makes the re-readers follow the configuration. A new one that begins before known finds records again that
-// were shipped; it reads them all the same, because some may have appeared since, and that is what it was added for.
+// were shipped; it reads them all the same, because some may have appeared since, and that is what it was added for. Where it is
+// younger than those before it, it begins where the youngest of them stood: what lies between has had no pass yet, and those may go.
 func (l *Line) matchAges(now, known time.Time) {
+	var passed time.Time
+	for _, r := range l.readers {
+		if r.kind == Reread {
+			passed = later(passed, r.pos)
+		}
+	}
 	l.readers = slices.DeleteFunc(l.readers, func(r *reader) bool {
 		gone := r.kind == Reread && !slices.ContainsFunc(l.cfg.Reread, func(a field.Duration) bool { return a.Std() == r.age })
 		if gone {
@@ -99,6 +106,9 @@ func (l *Line) matchAges(now, known time.Time) {
 			continue
 		}
 		r := &reader{name: name, kind: Reread, age: age, pos: later(second(now.Add(-age)), l.start)}
+		if !passed.IsZero() {
+			r.pos = earlier(r.pos, passed)
+		}
 		if r.pos.Before(known) {
 			l.note("%s is new: what it reads of %s to %s may have been shipped before and is marked uncertain",
 				name, r.pos.Format(time.RFC3339), known.Format(time.RFC3339))

@@ -361,3 +361,27 @@ func TestStart(t *testing.T) {
 		t.Error("yesterday is a start")
 	}
 }
+
+// TestAYoungerAgeBeginsWhereTheOldOnesStood: what no re-reader has read when the ages change has its pass by the new ones.
+func TestAYoungerAgeBeginsWhereTheOldOnesStood(t *testing.T) {
+	age := func(minutes time.Duration) field.Duration { return field.Duration(minutes * time.Minute) }
+	begins := func(l *Line, name string) time.Duration { return epoch.Sub(l.find(name).pos) }
+	saved := []event.Cursor{{Reader: Live, Pos: epoch, Start: epoch.Add(-24 * time.Hour)},
+		{Reader: "reread/30m0s", Pos: epoch.Add(-32 * time.Minute)}, {Reader: "reread/2h0m0s", Pos: epoch.Add(-130 * time.Minute)}}
+	for _, c := range []struct {
+		ages []field.Duration
+		name string
+		want time.Duration
+	}{
+		{[]field.Duration{age(20)}, "reread/20m0s", 32 * time.Minute},
+		{[]field.Duration{age(20), age(30), age(120)}, "reread/20m0s", 32 * time.Minute},
+		{[]field.Duration{age(60)}, "reread/1h0m0s", time.Hour},
+		{[]field.Duration{age(30), age(180)}, "reread/3h0m0s", 3 * time.Hour},
+	} {
+		cfg := config(time.Hour)
+		cfg.Reread = c.ages
+		if got := begins(New("audits", cfg, epoch, saved, nil, time.Time{}), c.name); got != c.want {
+			t.Errorf("%v: %s begins %s back, want %s", c.ages, c.name, got, c.want)
+		}
+	}
+}

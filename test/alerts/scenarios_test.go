@@ -74,6 +74,12 @@ func ofTheProcess() []scenario {
 			{"LogferryDown", self, hour + 7*minute, 2 * hour, "logferry-0 does not answer"},
 			{"LogferryAbsent", `job="logferry"`, 2*hour + 7*minute, 3 * hour, "in job logferry"},
 		}},
+		{name: "bad configuration", load: usual, live: func(w *world) {
+			w.start()
+			w.until(hour)
+			w.write("test.yaml", w.text()+"colour: red\n")
+			w.until(3 * hour)
+		}, fires: []firing{{"LogferryReloadFailed", self, hour + 10*minute, 3 * hour, "refuses the changed"}}},
 		{name: "crash loop", load: usual, live: func(w *world) {
 			w.start()
 			for i := range 8 {

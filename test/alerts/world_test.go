@@ -120,8 +120,14 @@ func (w *world) start() {
 	if w.sign != nil {
 		transport = w.sign
 	}
+	w.write("test.yaml", w.text())
+	files := []string{w.path("test.yaml")}
+	texts, err := config.Read(files)
+	if err != nil {
+		w.Fatal(err)
+	}
 	a, err := app.New(w.config(), app.Options{
-		Version: "test", Transport: transport, NoSync: true, NoControl: true,
+		Version: "test", Transport: transport, NoSync: true, NoControl: true, Reload: &app.Reload{Paths: files, Read: texts, Every: 10 * time.Second},
 		Journal: func(j pipeline.Journal) pipeline.Journal { return ledger{j, w} },
 		Sink: func(_ config.Sink, real pipeline.Sink) pipeline.Sink {
 			if err := real.Close(); err != nil {

@@ -89,6 +89,23 @@ func (s *Shared) budget(cfg Config, graph string, class budgetClass, resumed boo
 	return l
 }
 
+// Pace sets each budget anew: to the smallest that these fetchers' configurations want of it. Others stay as they are.
+func (s *Shared) Pace(fetchers []*Fetcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	paces := map[*budget.Limiter]time.Duration{}
+	for _, f := range fetchers {
+		for class, limit := range f.limits {
+			if limit != nil {
+				paces[limit] = max(paces[limit], budgetClass(class).spacing(f.cfg.Budget))
+			}
+		}
+	}
+	for limit, interval := range paces {
+		limit.Pace(interval)
+	}
+}
+
 // transport gives the transport of all sources with these settings: a thousand tenants share the connections to one host. A
 // direct one leads to endpoints of this machine, which no proxy can reach, and whose requests and tokens none must see.
 func (s *Shared) transport(cfg Config, direct bool) (*http.Transport, error) {

@@ -56,6 +56,12 @@ func TestSharedBudget(t *testing.T) {
 				t.Errorf("request %d came %s after the one before", i, d)
 			}
 		}
+		if shared.Pace([]*Fetcher{one}); one.Budget().Interval != 2040*time.Millisecond {
+			t.Errorf("without the one with the smaller budget it is %+v", one.Budget())
+		}
+		if shared.Pace([]*Fetcher{one, two}); one.Budget().Interval != 10200*time.Millisecond {
+			t.Errorf("with it again it is %+v", one.Budget())
+		}
 	})
 }
 
