@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,6 +127,10 @@ func run(cmd *cobra.Command, f runFlags) error {
 	}
 	log.Info("logferry starts", zap.String("version", Version()), zap.Int("sources", len(cfg.Sources)), zap.Int("sinks", len(cfg.Sinks)), zap.Int("cpus", runtime.GOMAXPROCS(0)))
 	ctx := cmd.Context()
+	// Stopping takes as long as a sink needs for what it has in hand: without a word it looks as if nothing happened.
+	defer context.AfterFunc(ctx, func() {
+		log.Info("stopping: a second signal ends at once, loses nothing and may repeat some", zap.Duration("at_most", cfg.State.ShutdownGrace.Std()))
+	})()
 	if !f.once {
 		err = a.Run(ctx)
 		log.Info("logferry stops", zap.Error(err))

@@ -171,7 +171,7 @@ type LaneStep struct {
 // StreamLedger is the ledger of one stream.
 type StreamLedger struct {
 	PageCounts
-	Sinks map[string]SinkLedger
+	Sinks map[string]SinkLedger `json:"sinks"`
 }
 
 // Unbalanced tells by how many records the ledger does not add up: of the rows themselves, and at each sink that it does not for.
@@ -194,8 +194,8 @@ func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
 // SinkLedger is the ledger of one stream at one sink.
 type SinkLedger struct {
 	SinkCounts
-	Joined  uint64 // records journalled since the sink joined
-	Pending uint64 // counted from the journal's headers and the lane's place
+	Joined  uint64 `json:"joined"`  // records journalled since the sink joined
+	Pending uint64 `json:"pending"` // counted from the journal's headers and the lane's place
 }
 
 // LaneState tells where a lane stands.

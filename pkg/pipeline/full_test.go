@@ -144,6 +144,44 @@ func TestThePageThatMeetsAFullJournal(t *testing.T) {
 	})
 }
 
+type diskFull struct{ error }
+
+func (diskFull) NoSpace() {}
+
+// TestFullDisk: somebody has to free space, so it stands on /healthz. The slices are not to blame, and none gets smaller. When there is
+// space again, nobody has to tell.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("x")
+		refuse := func(err error) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.refuse = err
+		}
+		refuse(diskFull{errors.New("no space left")})
+		f := pages(func(event.Slice) []event.Page {
+			return []event.Page{{Records: rows(0, 1), Date: time.Now(), Last: true}}
+		})
+		p, stop := start(t, m, []Source{contoso(f)}, Outlet{Name: "x", Sink: &recorder{}})
+		pause(time.Second)
+		whole := p.Status().Streams[0].LookBack
+		pause(3 * time.Hour)
+		st := p.Status()
+		if len(st.Faults) != 1 || !st.Faults[0].Blocked || !strings.Contains(st.Faults[0].Err, "no space left") {
+			t.Errorf("faults %+v", st.Faults)
+		}
+		if st.Streams[0].LookBack != whole {
+			t.Errorf("the look-back is %v, and was %v", st.Streams[0].LookBack, whole)
+		}
+		refuse(nil)
+		pause(3 * time.Minute)
+		if moved, _ := m.moved(); moved == 0 || len(p.Status().Faults) > 0 {
+			t.Errorf("%d cursors, faults %+v", moved, p.Status().Faults)
+		}
+		stop()
+	})
+}
+
 // TestMakeRoomFails: a state file that cannot skip is reported once, and tried again.
 func TestMakeRoomFails(t *testing.T) {
 	m := newMemory("x")

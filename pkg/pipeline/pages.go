@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/logferry/logferry/pkg/event"
+	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/timeline"
 )
 
@@ -85,7 +86,7 @@ func (s *source) journal(ctx context.Context, st *stream, job timeline.Job, c ev
 		res, err = s.p.append(ctx, c)
 	}
 	if err != nil {
-		return fmt.Errorf("journal page: %w", err)
+		return journalFault(fmt.Errorf("journal page: %w", err))
 	}
 	s.mu.Lock()
 	st.moved = time.Now()
@@ -116,6 +117,19 @@ func (p *Pipeline) append(ctx context.Context, c event.PageCommit) (event.PageRe
 		p.ring.add(res.Batch)
 	}
 	return res, err
+}
+
+// journalFault names a full disk as what somebody has to mend: a smaller slice would not help, and waiting might not. It may be mended
+// at any moment.
+func journalFault(err error) error {
+	var full interface {
+		error
+		NoSpace()
+	}
+	if errors.As(err, &full) {
+		return fault.Recheck(time.Minute, err)
+	}
+	return err
 }
 
 // stormLasts is for how long a page counts when no other has enough rows to tell.

@@ -38,6 +38,7 @@ type Sink interface {
 
 // Journal is the state file.
 type Journal interface {
+	// Append keeps a page. Where the disk is full, the error has a method NoSpace and nothing has changed.
 	Append(ctx context.Context, c event.PageCommit) (event.PageResult, error)
 	Read(seq uint64) (*event.Batch, error)
 	Damaged(seq uint64) (event.Slice, error)

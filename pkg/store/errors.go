@@ -15,12 +15,22 @@ var (
 	// ErrFull: the journal is at its limit; ask Room first.
 	ErrFull = errors.New("the journal is full: wait until the lanes have made room, or raise state.journal_max_bytes")
 	// ErrNoSpace: the disk (or a quota) is full. Nothing was changed; the same call works again once there is space.
-	ErrNoSpace = errors.New("no space left for the state file: free space on the disk of state.dir")
+	ErrNoSpace error = noSpaceError{}
 	// ErrSuspect: a fault inside a transaction. All calls fail with it until the file was opened, and checked, anew.
 	ErrSuspect = errors.New("the state file is suspect after a fault: restart, it is checked then")
 	// ErrUnknownSink: Lanes was not called with this name.
 	ErrUnknownSink = errors.New("the state file has no lane of this name")
 )
+
+// noSpaceError is told by its method from other errors, also where this package is not known.
+type noSpaceError struct{}
+
+func (noSpaceError) Error() string {
+	return "no space left for the state file: free space on the disk of state.dir"
+}
+
+// NoSpace tells that somebody has to free space.
+func (noSpaceError) NoSpace() {}
 
 // LockedError says that another process has the state file open.
 type LockedError struct {

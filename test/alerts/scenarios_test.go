@@ -11,6 +11,7 @@ import (
 	"github.com/logferry/logferry/pkg/fault"
 	"github.com/logferry/logferry/pkg/fetcher/entra/auth/authtest"
 	"github.com/logferry/logferry/pkg/fetcher/entra/simulator"
+	"github.com/logferry/logferry/pkg/telemetry"
 )
 
 const (
@@ -80,6 +81,15 @@ func ofTheProcess() []scenario {
 			w.write("test.yaml", w.text()+"colour: red\n")
 			w.until(3 * hour)
 		}, fires: []firing{{"LogferryReloadFailed", self, hour + 10*minute, 3 * hour, "refuses the changed"}}},
+		{name: "only the pod that idles is left", load: usual, live: func(w *world) {
+			w.idle = telemetry.NewMetrics("test")
+			w.idle.Idle()
+			w.start()
+			w.until(hour)
+			w.stop()
+			w.target = false
+			w.until(2 * hour)
+		}, fires: []firing{{"LogferryAbsent", `job="logferry"`, hour + 12*minute, 2 * hour, "in job logferry"}}},
 		{name: "crash loop", load: usual, live: func(w *world) {
 			w.start()
 			for i := range 8 {

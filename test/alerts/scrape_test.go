@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/logferry/logferry/pkg/pipeline"
 )
 
 const (
@@ -46,20 +48,30 @@ func (w *world) scrape() {
 	s := w.scrapes
 	up := 0.0
 	if w.app != nil {
-		reply := httptest.NewRecorder()
-		w.app.Admin().ServeHTTP(reply, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-		if reply.Code != http.StatusOK {
-			w.Fatalf("scrape: %d %s", reply.Code, reply.Body)
-		}
-		if err := s.read(reply.Body.String()); err != nil {
-			w.Fatal(err)
-		}
+		w.ask(w.app.Admin(), self)
 		up = 1
 	}
 	if w.target {
 		s.add("up{"+self+"}", up)
 	}
+	if w.idle != nil { // a pod of run --only-ordinal that is not the one
+		const other = `instance="logferry-1",job="logferry"`
+		w.ask(w.idle.AdminHandler(func() pipeline.Status { return pipeline.Status{Idle: "another pod works"} }), other)
+		s.add(`up{`+other+`}`, 1)
+	}
 	s.n++
+}
+
+// ask takes in what a target answers.
+func (w *world) ask(target http.Handler, labels string) {
+	reply := httptest.NewRecorder()
+	target.ServeHTTP(reply, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if reply.Code != http.StatusOK {
+		w.Fatalf("scrape: %d %s", reply.Code, reply.Body)
+	}
+	if err := w.scrapes.read(reply.Body.String(), labels); err != nil {
+		w.Fatal(err)
+	}
 }
 
 var (
@@ -70,7 +82,7 @@ var (
 )
 
 // read takes in a reply in Prometheus' text format. What is not logferry's own is passed over.
-func (s *scrapes) read(text string) error {
+func (s *scrapes) read(text, target string) error {
 	used := rulesFile().families
 	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(strings.TrimPrefix(line, "# TYPE "), "logferry_") {
@@ -97,9 +109,9 @@ func (s *scrapes) read(text string) error {
 			return fmt.Errorf("scrape: %q: %w", line, err)
 		}
 		if strings.HasSuffix(family, "_timestamp_seconds") {
-			s.add(series(m[1], m[2]), shifted(value))
+			s.add(series(m[1], m[2], target), shifted(value))
 		} else {
-			s.add(series(m[1], m[2]), value)
+			s.add(series(m[1], m[2], target), value)
 		}
 	}
 	return nil
@@ -117,11 +129,11 @@ func shifted(stamp float64) float64 {
 }
 
 // series adds the labels that Prometheus adds.
-func series(name, labels string) string {
+func series(name, labels, target string) string {
 	if labels != "" {
 		labels += ","
 	}
-	return name + "{" + labels + self + "}"
+	return name + "{" + labels + target + "}"
 }
 
 func (s *scrapes) know(family, labels string) {

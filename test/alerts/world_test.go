@@ -20,6 +20,7 @@ import (
 	"github.com/logferry/logferry/pkg/fetcher/entra/simulator"
 	"github.com/logferry/logferry/pkg/normalizer"
 	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/telemetry"
 )
 
 // world is a simulated tenant, a state folder, a receiver, the app between them, and a Prometheus that scrapes it, all inside a
@@ -38,7 +39,8 @@ type world struct {
 	auth    string // the auth block in one line; "": by secret
 	app     *app.App
 	halt    func() error
-	target  bool // Prometheus knows it
+	target  bool               // Prometheus knows it
+	idle    *telemetry.Metrics // of a pod that idles and is scraped, too; nil: there is none
 	scrapes *scrapes
 }
 

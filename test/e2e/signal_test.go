@@ -39,6 +39,7 @@ func TestSignals(t *testing.T) {
 			p = begin(t, "run", "-c", patient)
 			p.says(t, "sending failed")
 			p.signal(t, first)
+			p.says(t, "stopping: a second signal ends at once")
 			select {
 			case <-p.done:
 				t.Fatalf("it has not waited for the sink\n%s", tail(p.stderr.String(), 3000))

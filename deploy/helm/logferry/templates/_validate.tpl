@@ -21,11 +21,23 @@
 {{- end -}}
 {{- end -}}
 {{- include "logferry.noSecret" (dict "value" .Values.config "at" "config") -}}
+{{- $mounted := dict -}}
 {{- range $list := list "secrets" "extraVolumeMounts" -}}
 {{- range $i, $mount := get $.Values $list -}}
+{{- $path := clean $mount.mountPath -}}
+{{- if hasKey $mounted $path -}}
+{{- fail (printf "%s[%d].mountPath: %s is where %s is mounted already: take another folder" $list $i $path (get $mounted $path)) -}}
+{{- end -}}
+{{- $_ := set $mounted $path (printf "%s[%d]" $list $i) -}}
 {{- if regexMatch "^/+(var/lib|etc)/+logferry(/|$)" $mount.mountPath -}}
 {{- fail (printf "%s[%d].mountPath: %s is where the state or the configuration is: take another folder, such as /run/secrets/NAME" $list $i $mount.mountPath) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $own := printf "^%s(config|state|token|secret-[0-9]+)$" (include "logferry.volumePrefix" .) -}}
+{{- range $i, $volume := .Values.extraVolumes -}}
+{{- if regexMatch $own $volume.name -}}
+{{- fail (printf "extraVolumes[%d].name: %s is the name of a volume of the chart's own: take another one" $i $volume.name) -}}
 {{- end -}}
 {{- end -}}
 {{- include "logferry.validateClaim" . -}}
