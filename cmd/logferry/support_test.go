@@ -66,6 +66,11 @@ func (w *tenant) plant() {
 	w.Helper()
 	receiver := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path != "/in" {
+			rw.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(rw, `{"status":403,"error":{"type":"security_exception","reason":"refused is the value 'canary@contoso.com'"}}`)
+			return
+		}
 		rw.WriteHeader(http.StatusBadRequest)
 		fmt.Fprintf(rw, `{"error":"no","token":%q,"event":%s}`, r.Header.Get("Authorization"), body)
 	}))
@@ -81,8 +86,10 @@ func (w *tenant) plant() {
 		w.Fatal(err)
 	}
 	more := strings.Replace(string(text), `admin: {listen: "off"}`, fmt.Sprintf("# https://user:canary-comment@example.com\nadmin: {listen: %q}\nlog: {level: debug}", l.Addr()), 1)
+	more = strings.Replace(more, "state: {", "state: {shutdown_grace: 100ms, ", 1) // sink es never gets done
 	more += fmt.Sprintf("  - name: own\n    http: {endpoints: [%q], compression: none, bearer_token_file: %q, headers: {X-Source: canary-of-a-header, X-Env: \"${env:LOGFERRY_TEST_VALUE}\"}}\n",
 		receiver.URL+"/in", w.file("token"))
+	more += fmt.Sprintf("  - {name: es, elastic: {endpoints: [%q], index: entra}}\n", receiver.URL)
 	for name, content := range map[string]string{"c.yaml": more, "token": "canary-of-a-file"} {
 		if err := os.WriteFile(w.file(name), []byte(content), 0o600); err != nil {
 			w.Fatal(err)
@@ -131,7 +138,8 @@ func TestSupport(t *testing.T) {
 		if telemetry.Ask(t.Context(), w.file("state"), "status", &status) != nil {
 			return false
 		}
-		return slices.ContainsFunc(status.Sinks, func(s pipeline.SinkStatus) bool { return s.Name == "own" && s.Dead == 3 })
+		return slices.ContainsFunc(status.Sinks, func(s pipeline.SinkStatus) bool { return s.Name == "own" && s.Dead == 3 }) &&
+			slices.ContainsFunc(status.Faults, func(f pipeline.Fault) bool { return f.Part == "sink es" })
 	})
 	archive := w.file("help.tar.gz")
 	out := w.runs(0, "Look at it before you send it.", "support", "-o", archive)
@@ -207,6 +215,16 @@ func TestSupportOfABrokenConfiguration(t *testing.T) {
 	for name, text := range map[string]string{
 		"quoted":      "log: {level: \"${env:LOGFERRY_TEST_VALUE}\"}\n",
 		"unknown key": "sinks:\n  - {name: a, splunk: {endpoints: [\"https://u:canary-word1@s.example.com\"], token: canary-token1, token_file: canary-file-1}}\n",
+		"no scheme":   "sinks:\n  - {name: a, kafka: {brokers: [\"u:canary-word1@k1:9092\"], topic: x}}\n",
+		"apostrophe":  "sinks:\n  - {name: a, splunk: {endpoints: [\"https://u:canary'word1@s.example.com\"], token_file: /x}}\n",
+		"blank":       "sinks:\n  - {name: a, splunk: {endpoints: [\"https://u:canary word1@s.example.com\"], token_file: /x}}\n",
+		"address":     "sinks:\n  - {name: a, http: {endpoints: [\"https://s.example.com/v1/canary84jfskjalsk48fjska==\"]}}\n",
+		"no variable": "sinks:\n  - {name: a, splunk: {token_file: \"${env:A-B:-canary word}\"}}\n",
+		"glued":       "sinks:\n  - {name: a, splunk: {token_file: \"${env:LOGFERRY_TEST_VALUE}canary-word1\"}}\n",
+		"lines":       "sinks:\n  - name: a\n    splunk:\n      token_file: |\n        canary-line1\n        canary-line2\n",
+		"no block":    "sinks:\n  - canary-word1\n",
+		"no key":      "canary word1\n",
+		"quotes":      "sinks:\n  - {name: a, splunk: {token_file: 'ab\"c<canary1'}}\nlog: {level: 'ab\"c<canary1'}\n",
 		"no YAML":     "sinks: [\n  token: canary-broken-1\n   x: {",
 	} {
 		t.Run(name, func(t *testing.T) {

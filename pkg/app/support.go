@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,9 +79,7 @@ func Collect(ctx context.Context, o SupportOrder) (*Support, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
 	}
-	s.hidden = hidden
-	// The longest first: one may be a part of another.
-	slices.SortStableFunc(s.hidden, func(a, b config.Hidden) int { return cmp.Compare(len(b.Text), len(a.Text)) })
+	s.hidden = forms(hidden)
 	for i, f := range files {
 		s.add(fmt.Sprintf("config/%02d-%s", i+1, filepath.Base(f.Path)), "the configuration "+f.Path+", redacted, without comments", f.Text)
 	}
@@ -220,11 +219,39 @@ func (s *Support) add(name, what, text string) {
 func (s *Support) without(text string) string {
 	for _, h := range s.hidden {
 		text = strings.ReplaceAll(text, h.Text, h.Instead)
-		if quoted, err := json.Marshal(h.Text); err == nil {
-			text = strings.ReplaceAll(text, string(quoted[1:len(quoted)-1]), h.Instead)
-		}
 	}
 	return text
+}
+
+// forms adds what texts look like when an error quotes them, and JSON that error. The longest come first: one may be a part of another.
+func forms(hidden []config.Hidden) (all []config.Hidden) {
+	known := map[string]bool{}
+	for _, h := range hidden {
+		quoted := inGo(h.Text)
+		for _, form := range []string{h.Text, quoted, inJSON(h.Text), inGo(quoted), inJSON(quoted)} {
+			if !known[form] {
+				known[form] = true
+				all = append(all, config.Hidden{Text: form, Instead: h.Instead})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b config.Hidden) int { return cmp.Compare(len(b.Text), len(a.Text)) })
+	return all
+}
+
+// inGo is a text as %q writes it, without the quotes around it.
+func inGo(text string) string {
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
+}
+
+// inJSON is a text as encoding/json writes it by itself, without the quotes around it.
+func inJSON(text string) string {
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return text // never of a string
+	}
+	return string(quoted[1 : len(quoted)-1])
 }
 
 // Name is what the archive is called without a folder or an ending, and the folder in it.

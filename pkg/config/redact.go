@@ -165,9 +165,11 @@ func (r *redactor) scalar(text string, t reflect.Type, key string) {
 		r.hide(m[3], name)
 		return name
 	})
+	wrong := broken.FindString(envPattern.ReplaceAllString(text, "")) // meant to be a variable: an error quotes this much
 	switch {
-	case t == nil || secretKey.MatchString(key) && !namesAFile(key) && !strings.HasSuffix(key, "_url"):
+	case wrong != "", t == nil, isBlockOf(t), secretKey.MatchString(key) && !namesAFile(key) && !strings.HasSuffix(key, "_url"):
 		r.hide(text, redacted)
+		r.hide(wrong, redacted)
 		shown = redacted
 	case namesAFile(key):
 		if !pathLike(shown) {
@@ -175,16 +177,55 @@ func (r *redactor) scalar(text string, t reflect.Type, key string) {
 			shown = redacted
 		}
 	default:
-		if clean := r.clean(shown); clean != shown {
+		if clean := r.clean(withoutUser(shown)); clean != shown {
 			r.hide(text, redacted)
 			for _, part := range credentials.FindAllStringSubmatch(text, -1) {
 				r.hide(part[1], redacted)
 			}
 			shown = clean
 		}
+		if key == "endpoints" {
+			shown = r.withoutTokens(shown)
+		}
 	}
 	r.out.WriteString(asYAML(shown))
 }
+
+// isBlockOf tells types whose place no text can take.
+func isBlockOf(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !readsText(t) && t != reflect.TypeFor[Schema]()
+}
+
+// withoutUser takes user and password out of an address, one without a scheme or with blanks in it included.
+func withoutUser(text string) string {
+	if scheme, rest, is := strings.Cut(text, "://"); is {
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+			return scheme + "://" + redacted + rest[at:]
+		}
+	}
+	return userOfHost.ReplaceAllString(text, redacted+"@")
+}
+
+var userOfHost = regexp.MustCompile(`^[^\s/@:]*:[^\s@]*@`)
+
+// withoutTokens takes out of a URL's path what may be a token: who knows the address of some collectors may send there.
+func (r *redactor) withoutTokens(text string) string {
+	scheme, rest, is := strings.Cut(text, "://")
+	host, path, more := strings.Cut(rest, "/")
+	if !is || !more {
+		return text
+	}
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if len(part) >= tokenLeast && strings.ContainsAny(part, "0123456789") && part != redacted {
+			r.hide(part, redacted)
+			parts[i] = redacted
+		}
+	}
+	return scheme + "://" + host + "/" + strings.Join(parts, "/")
+}
+
+const tokenLeast = 20 // bytes
 
 // secretKey are keys under which a secret may have been written in clear, which Load refuses.
 var secretKey = regexp.MustCompile(`(?i)secret|passw|token|api_?key|credential|authorization`)
@@ -194,9 +235,16 @@ func namesAFile(key string) bool { return strings.HasSuffix(key, "_file") || key
 // credentials are the parts of an address that may be one.
 var credentials = regexp.MustCompile(`[/:=]([^/:=@&?\s]+)[@&]?`)
 
+// hide takes text, and each of its lines, out elsewhere.
 func (r *redactor) hide(text, instead string) {
-	if len(text) >= hiddenLeast {
-		r.hidden = append(r.hidden, Hidden{text, instead})
+	all := []string{strings.TrimSpace(text)}
+	if strings.Contains(all[0], "\n") {
+		all = append(all, strings.Split(all[0], "\n")...)
+	}
+	for _, text := range all {
+		if text = strings.TrimSpace(text); len(text) >= hiddenLeast {
+			r.hidden = append(r.hidden, Hidden{text, instead})
+		}
 	}
 }
 
@@ -205,15 +253,10 @@ func pathLike(text string) bool {
 	if _, err := os.Stat(text); err == nil {
 		return true
 	}
-	for _, start := range []string{"/", "./", "../", "~/", "${env:"} {
-		if strings.HasPrefix(text, start) {
-			return true
-		}
-	}
-	return windowsPath.MatchString(text)
+	return pathStart.MatchString(text)
 }
 
-var windowsPath = regexp.MustCompile(`^[A-Za-z]:\\`)
+var pathStart = regexp.MustCompile(`^(/|\./|\.\./|~/|\$\{env:[^}]*\}(/|\\|$)|[A-Za-z]:\\)`)
 
 // unquotable needs no quotes in YAML, nor does it read as anything but text there.
 var unquotable = regexp.MustCompile(`^[A-Za-z0-9_./<$][A-Za-z0-9_./<>$*+@=-]*$`)

@@ -12,14 +12,16 @@ const Redacted = "<redacted>"
 
 // What looks like a secret wherever it stands, and what a peer says of a request that it refuses: that may be the request.
 var (
-	userinfo = regexp.MustCompile(`://[^\s"'<>]*@`)
+	userinfo = regexp.MustCompile(`://[^\s"<>]*@`) // a password may have an apostrophe in it
 	queries  = regexp.MustCompile(`([?&])([^=&\s"'<>]+)=([^&\s"'<>]*)`)
 	schemes  = regexp.MustCompile(`(?i)\b(bearer|basic|splunk|apikey)(\s+)([A-Za-z0-9+/=._~:-]{8,})`)
 	jwt      = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*`)
 	entra    = regexp.MustCompile(`[A-Za-z0-9_.~-]{3}[0-9]Q~[A-Za-z0-9_.~-]{20,}`) // a client secret of Microsoft Entra ID
 	pem      = regexp.MustCompile(`(?s)-----BEGIN [^-]*-----.*?(-----END [^-]*-----|$)`)
 	assigned = regexp.MustCompile(`(?i)\b([a-z_-]*(?:secret|password|passwd|pwd|token|api_?key|authorization|cookie|assertion|signature))=([^\s&"',;]+)`)
-	said     = regexp.MustCompile(`(replied with status \d+(?:, code -?\d+)?) "(?:[^"\\]|\\.)*"`)
+	said     = regexp.MustCompile(`(replied with status \d+(?:, code -?\d+)?|begins with) "(?:[^"\\]|\\.)*"`)
+	// reasons are words of a cluster, a broker or a collector that have no quotes around them, and may quote the event.
+	reasons = regexp.MustCompile(`(replied with status \d+(?:, [^":\n]*)?|record refused|a new one is fetched): [^\n]*`)
 
 	// named are keys whose values nobody else should see; code is what somebody types to sign in.
 	named = regexp.MustCompile(`(?i)^([a-z0-9_-]*(secret|password|passwd|pwd|token|api_?key|authorization|cookie|assertion|signature)|user_code|code)$`)
@@ -53,23 +55,41 @@ func Scrub(text string) string {
 	text = jwt.ReplaceAllString(text, Redacted)
 	text = entra.ReplaceAllString(text, Redacted)
 	text = assigned.ReplaceAllString(text, "$1="+Redacted)
-	return said.ReplaceAllString(text, `$1 "<left out>"`)
+	text = said.ReplaceAllString(text, `$1 "<left out>"`)
+	return reasons.ReplaceAllString(text, "$1: <left out>")
 }
 
 // ScrubJSON is Scrub for texts with JSON strings in them, such as log lines: it reads them as what they mean, and knows names of
-// members. Everything else stays as it is.
+// members. A string that has no end in its line, as in one that was cut, is taken out. Everything else stays as it is.
 func ScrubJSON(text string) string {
-	return literal.ReplaceAllStringFunc(text, func(found string) string {
-		m := literal.FindStringSubmatch(found)
-		if m[2] == "" || m[3] == "" {
-			return scrubLiteral(m[1]) + m[2] + scrubLiteral(m[3])
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		at := 0
+		for _, found := range literal.FindAllStringIndex(line, -1) {
+			out.WriteString(Scrub(line[at:found[0]]))
+			out.WriteString(scrubMember(line[found[0]:found[1]]))
+			at = found[1]
 		}
-		var name string
-		if json.Unmarshal([]byte(m[1]), &name) == nil && named.MatchString(name) {
-			return m[1] + m[2] + `"` + Redacted + `"`
+		rest, _, broken := strings.Cut(line[at:], `"`)
+		out.WriteString(Scrub(rest))
+		if broken {
+			out.WriteString(`"` + Redacted + line[len(strings.TrimRight(line, "\n")):])
 		}
-		return m[1] + m[2] + scrubLiteral(m[3])
-	})
+	}
+	return out.String()
+}
+
+// scrubMember is for a string, with its value where it is a key of one.
+func scrubMember(found string) string {
+	m := literal.FindStringSubmatch(found)
+	if m[2] == "" || m[3] == "" {
+		return scrubLiteral(m[1]) + m[2] + scrubLiteral(m[3])
+	}
+	var name string
+	if json.Unmarshal([]byte(m[1]), &name) == nil && named.MatchString(name) {
+		return m[1] + m[2] + `"` + Redacted + `"`
+	}
+	return m[1] + m[2] + scrubLiteral(m[3])
 }
 
 func scrubLiteral(text string) string {

@@ -21,6 +21,13 @@ func TestScrub(t *testing.T) {
 		{"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY----- x", "<redacted> x"},
 		{`host replied with status 400 "{\"a\":\"b\"}": check endpoints`, `host replied with status 400 "<left out>": check endpoints`},
 		{`host replied with status 400, code 6 "event {\"a\":1}"`, `host replied with status 400, code 6 "<left out>"`},
+		{"https://user:it's@host.example.com/x", "https://<redacted>@host.example.com/x"},
+		{"the cluster replied with status 400, document_parsing_exception: failed to parse [ip], preview of the value: 'anna@contoso.com': check it",
+			"the cluster replied with status 400, document_parsing_exception: <left out>"},
+		{"es.example.com replied with status 429: the words", "es.example.com replied with status 429: <left out>"},
+		{"produce to topic \"x\" partition 0: record refused: the value anna", "produce to topic \"x\" partition 0: record refused: <left out>"},
+		{"c.example.com refuses a token that it took before: a new one is fetched: no anna", "c.example.com refuses a token that it took before: a new one is fetched: <left out>"},
+		{`split page: syntax: http status 200, content type "a", begins with "{\"value\":[{\"id\":1"`, `split page: syntax: http status 200, content type "a", begins with "<left out>"`},
 		{"read secret file /run/secrets/graph: no such file", "read secret file /run/secrets/graph: no such file"},
 		{"request 5b3b4f0a-6c1d-4e2f-8a90-b1c2d3e4f506 of contoso.onmicrosoft.com", "request 5b3b4f0a-6c1d-4e2f-8a90-b1c2d3e4f506 of contoso.onmicrosoft.com"},
 	}
@@ -48,6 +55,14 @@ func TestScrubJSONKnowsNames(t *testing.T) {
 	const line = `{"level":"info","code":"ABCD1234","client_secret": "x","accessToken":"y","token_file":"/a","Password":"z\"z","list":["token","v"],"tokens":3,"token":7}`
 	const want = `{"level":"info","code":"<redacted>","client_secret": "<redacted>","accessToken":"<redacted>","token_file":"/a","Password":"<redacted>","list":["token","v"],"tokens":3,"token":7}`
 	if got := ScrubJSON(line); got != want {
+		t.Errorf(" got %s\nwant %s", got, want)
+	}
+}
+
+func TestScrubJSONOfACutLine(t *testing.T) {
+	const text = `{"msg":"a","error":"host replied with status 400 \"anna` + "\n" + `x token=abc {"code":"b"}` + "\n" + `{"n":1}`
+	const want = `{"msg":"a","error":"<redacted>` + "\n" + `x token=<redacted> {"code":"<redacted>"}` + "\n" + `{"n":1}`
+	if got := ScrubJSON(text); got != want {
 		t.Errorf(" got %s\nwant %s", got, want)
 	}
 }

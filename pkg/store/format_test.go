@@ -262,6 +262,34 @@ func TestANewerFileIsNotTouched(t *testing.T) {
 	}
 }
 
+// A newer version may migrate the file between this one's look at it and its lock.
+func TestAFileThatGetsNewerMeanwhile(t *testing.T) {
+	for _, set := range []func(meta *bbolt.Bucket) error{
+		func(meta *bbolt.Bucket) error { return meta.Put(keyFormat, sealFormat(3)) },
+		func(meta *bbolt.Bucket) error { return meta.Put(keyNeeds, seal(keyNeeds, []byte("zstd"))) },
+	} {
+		dir := format1(t)
+		setMeta(t, dir, set)
+		before := folderHash(t, dir)
+		o := fastOptions()
+		o.Version = "v2.1.0"
+		s := newStore(dir, o)
+		if err := s.openLocked(); err != nil {
+			t.Fatal(err)
+		}
+		var newer *FormatError
+		if err := s.judge(s.loadLocked()); !errors.As(err, &newer) {
+			t.Errorf("err is %v", err)
+		}
+		if err := s.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if folderHash(t, dir) != before {
+			t.Error("the folder was changed")
+		}
+	}
+}
+
 func openWith(t testing.TB, dir string, o Options) *Store {
 	t.Helper()
 	s := open(t, dir, o)

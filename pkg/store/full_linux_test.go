@@ -130,3 +130,52 @@ func TestStartOnAFullDisk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A migration on a full disk works with the file's own free pages, or changes nothing and says what to do.
+func TestMigrationOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=0700"); err != nil {
+		t.Skipf("mounting a small tmpfs is not allowed here: %v", err)
+	}
+	defer func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}()
+	data, err := os.ReadFile(filepath.Join(format1(t), fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, rest := content(t, dir), filepath.Join(dir, "rest")
+	f, err := os.Create(rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(bytes.Repeat([]byte{1}, 4096))
+	}
+	f.Close()
+	o := fastOptions()
+	o.Version = "v2.0.0"
+	s, _, err := Open(dir, o)
+	if err == nil {
+		mustCheck(t, s)
+		s.Close()
+	} else if format, _, _ := metaOf(t, dir); !errors.Is(err, ErrNoSpace) || format != 1 || content(t, dir) != before {
+		t.Errorf("format %d, %v", format, err)
+	}
+	if err := os.Remove(rest); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, o)
+	mustCheck(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if format, _, _ := metaOf(t, dir); format != 2 || content(t, dir) != before {
+		t.Errorf("afterwards format %d", format)
+	}
+}

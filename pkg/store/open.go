@@ -235,11 +235,7 @@ func (s *Store) tryOnce() error {
 		return err
 	}
 	if err == nil {
-		_ = os.Remove(s.path() + compactSuffix) // of a Compact that did not end: the lock is ours, so nobody is at it
-		err = caught(func() (err error) { s.migrated, err = s.climb(ladder); return err })
-	}
-	if err == nil {
-		err = caught(func() error { return s.db.View(s.load) })
+		err = caught(s.loadLocked)
 	}
 	if err != nil {
 		return s.judge(err)
@@ -248,6 +244,19 @@ func (s *Store) tryOnce() error {
 		return err
 	}
 	return nil
+}
+
+// loadLocked loads a file whose lock is ours. Its format is looked at once more: a newer version may have had it since verify.
+func (s *Store) loadLocked() error {
+	err := s.db.View(s.checkFormat)
+	if err == nil {
+		_ = os.Remove(s.path() + compactSuffix) // of a Compact that did not end: nobody is at it
+		s.migrated, err = s.climb(ladder)
+	}
+	if err == nil {
+		err = s.db.View(s.load)
+	}
+	return err
 }
 
 // openLocked opens the file and takes its lock. The error is errReplaced when the file has another name, or none, by then.

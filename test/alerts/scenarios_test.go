@@ -82,8 +82,8 @@ func ofTheProcess() []scenario {
 			w.until(3 * hour)
 		}, fires: []firing{{"LogferryReloadFailed", self, hour + 10*minute, 3 * hour, "refuses the changed"}}},
 		{name: "only the pod that idles is left", load: usual, live: func(w *world) {
-			w.idle = telemetry.NewMetrics("test")
-			w.idle.Idle()
+			w.beside = telemetry.NewMetrics("test")
+			w.beside.Idle()
 			w.start()
 			w.until(hour)
 			w.stop()
@@ -107,6 +107,15 @@ func ofTheProcess() []scenario {
 		}, 2*hour, 3*hour), fires: []firing{{"LogferryStateLost", self, hour + 2*minute, 3 * hour, "lost its state file"}}},
 		{name: "ledger broken", load: usual, live: through(hour, func(w *world) { w.unequal.Store(true) }, 2*hour, 3*hour),
 			fires: []firing{{"LogferryLedgerUnbalanced", self, hour + 2*minute, 3 * hour, "by 1 record"}}},
+		{name: "never up", load: usual, live: func(w *world) { w.until(hour) }, fires: []firing{
+			{"LogferryDown", self, 7 * minute, hour, "logferry-0 does not answer"},
+			{"LogferryAbsent", "", 0, hour, ""},
+		}},
+		{name: "all pods idle", load: usual, live: func(w *world) {
+			w.idle = telemetry.NewMetrics("test")
+			w.idle.Idle()
+			w.until(hour)
+		}, fires: []firing{{"LogferryAbsent", `job="logferry"`, 7 * minute, hour, "only ones that idle"}}},
 		{name: "clock off", load: usual, live: through(hour, func(w *world) { w.ahead.Store(int64(10 * minute)) }, 2*hour, 3*hour),
 			fires: []firing{{"LogferryClockOff", contoso, hour + 20*minute, 3 * hour, "9m 59s off"}}},
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/logferry/logferry/pkg/pipeline"
+	"github.com/logferry/logferry/pkg/telemetry"
 )
 
 const (
@@ -47,19 +48,28 @@ func (s *scrapes) add(name string, value float64) {
 func (w *world) scrape() {
 	s := w.scrapes
 	up := 0.0
-	if w.app != nil {
+	switch {
+	case w.app != nil:
 		w.ask(w.app.Admin(), self)
+		up = 1
+	case w.idle != nil:
+		w.ask(idles(w.idle), self)
 		up = 1
 	}
 	if w.target {
 		s.add("up{"+self+"}", up)
 	}
-	if w.idle != nil { // a pod of run --only-ordinal that is not the one
+	if w.beside != nil {
 		const other = `instance="logferry-1",job="logferry"`
-		w.ask(w.idle.AdminHandler(func() pipeline.Status { return pipeline.Status{Idle: "another pod works"} }), other)
+		w.ask(idles(w.beside), other)
 		s.add(`up{`+other+`}`, 1)
 	}
 	s.n++
+}
+
+// idles is what a pod of run --only-ordinal serves that is not the one.
+func idles(m *telemetry.Metrics) http.Handler {
+	return m.AdminHandler(func() pipeline.Status { return pipeline.Status{Idle: "another pod works"} })
 }
 
 // ask takes in what a target answers.

@@ -40,7 +40,8 @@ type world struct {
 	app     *app.App
 	halt    func() error
 	target  bool               // Prometheus knows it
-	idle    *telemetry.Metrics // of a pod that idles and is scraped, too; nil: there is none
+	idle    *telemetry.Metrics // of a process that idles instead
+	beside  *telemetry.Metrics // of one that idles in another pod
 	scrapes *scrapes
 }
 
