@@ -80,7 +80,7 @@ func (a *App) make(cfg *config.Config, was made, resumed bool) (m made, err erro
 			s.Was = "" // it is no other's former name
 		}
 		x := madeSink{cfg: s}
-		if old := was.sink(s.Name); old != nil && sameSink(old.cfg, s) {
+		if old := was.sink(s.Name); old != nil && sameSink(old.cfg, s) && !cfg.HasSink(old.outlet.Was) { // or it would get what is resent to that one
 			x.outlet = old.outlet
 		} else if x.outlet, err = a.newSink(s, was.cfg != nil); err != nil {
 			return m, fmt.Errorf("sink %s: %w", s.Name, err)

@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -185,12 +186,18 @@ func TestReloadLeavesTheRestAlone(t *testing.T) {
 		e.begin()
 		e.rest(2 * time.Minute)
 		made := e.sunk
-		requests, _ := e.wire.requests()
 		f := e.file
-		f.level, f.journal = "debug", "20MiB"
-		e.took(f)
-		if n, _ := e.wire.requests(); n != requests || e.sunk != made {
-			t.Errorf("for another level %d requests were sent, %d sinks made", n-requests, e.sunk-made)
+		f.journal = "20MiB"
+		least := math.MaxInt
+		for _, level := range []string{"warn", "info", "debug"} { // a poll may come in the same second, but not in each
+			before, _ := e.wire.requests()
+			f.level = level
+			e.took(f)
+			n, _ := e.wire.requests()
+			least = min(least, n-before)
+		}
+		if least != 0 || e.sunk != made {
+			t.Errorf("for another level %d requests were sent, %d sinks made", least, e.sunk-made)
 		}
 		e.rest(2 * time.Minute)
 		if len(e.said.with(`"debug"`)) == 0 {
@@ -362,5 +369,82 @@ func TestReloadMeetsOrders(t *testing.T) {
 			t.Errorf("resend: %+v", r)
 		}
 		e.ends("one")
+	})
+}
+
+// TestReloadGivesANameAgain: a sink that was renamed gets nothing of what is resent to another that has its former name now.
+func TestReloadGivesANameAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := quietly(t, 0)
+		e.begin()
+		e.until(30 * time.Minute)
+		f := e.file
+		e.sinks["three"] = e.sinks["two"]
+		f.lanes = []string{one, "three, was: two, schema: raw, stdout: {}"}
+		e.took(f)
+		again := &receiver{}
+		e.sinks["two"] = again
+		f.lanes = append(f.lanes, two)
+		e.took(f)
+		r, err := e.app.Resend(t.Context(), pipeline.ResendOrder{Stretch: pipeline.Stretch{From: "20m"}, Sink: "two"}, func(pipeline.Progress) {})
+		if err != nil || !r.Complete {
+			t.Errorf("resend: %+v, %v", r, err)
+		}
+		e.ends("one", "three")
+		if len(again.arrived()) == 0 {
+			t.Error("nothing was resent")
+		}
+	})
+}
+
+// TestReloadInheritsFromItself: a sink that has its own place goes on from that, and not from one that goes and whose name it once had.
+func TestReloadInheritsFromItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := quietly(t, 0)
+		e.forget = []string{"two"}
+		first, r := "", e.sinks["two"]
+		r.many, r.most = 4, 5
+		r.says = func(events []event.Event) error {
+			if first == "" {
+				first = strings.Clone(events[0].ID)
+			}
+			if slices.ContainsFunc(events, func(x event.Event) bool { return x.ID == first }) {
+				return errors.New("connection reset before anything was taken")
+			}
+			return nil
+		}
+		e.file.lanes = []string{one, "three, schema: raw, stdout: {}", two}
+		e.write("c.yaml", e.text(e.file))
+		e.sinks["three"].set(fault.Block(errors.New("the token is unknown")))
+		e.begin()
+		e.rest(3 * time.Minute)
+		if len(r.arrived()) == 0 {
+			t.Error("nothing was taken behind what fails")
+		}
+		f := e.file
+		f.lanes = []string{one, "three, was: two, schema: ecs, stdout: {}"}
+		e.took(f)
+		e.sinks["three"].set(nil)
+		e.ends("one", "three")
+	})
+}
+
+// TestReloadSaysOnceWhoIsInTheWay: a sink that has ever more pending is refused to go once, not with each record.
+func TestReloadSaysOnceWhoIsInTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := quietly(t, 5*time.Second)
+		e.sinks["two"].set(fault.Block(errors.New("the token is unknown")))
+		e.begin()
+		e.rest(2 * time.Minute)
+		f := e.file
+		f.lanes = []string{one}
+		e.write("c.yaml", e.text(f))
+		e.rest(10 * time.Minute)
+		if n := len(e.said.with("is refused")); n != 1 {
+			t.Errorf("the refusal is said %d times", n)
+		}
+		e.write("c.yaml", e.text(e.file))
+		e.sinks["two"].set(nil)
+		e.ends("one", "two")
 	})
 }

@@ -57,7 +57,11 @@ func (r *reloading) begin(from *Reload) {
 // watch takes other configurations until ctx ends.
 func (a *App) watch(ctx context.Context) {
 	var tick <-chan time.Time
-	if a.o.Reload.Every > 0 {
+	_, once := config.Again(a.o.Reload.Paths)
+	if !errors.Is(once, config.ErrOnce) {
+		once = nil
+	}
+	if a.o.Reload.Every > 0 && once == nil {
 		t := time.NewTicker(a.o.Reload.Every)
 		defer t.Stop()
 		tick = t.C
@@ -67,6 +71,10 @@ func (a *App) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-a.o.Reload.Now:
+			if once != nil {
+				a.log.Warn("no other configuration can be taken while this process runs", zap.Error(once))
+				continue
+			}
 			a.log.Info("the configuration is to be read again")
 			a.look(ctx, true)
 		case <-tick:
@@ -78,7 +86,7 @@ func (a *App) watch(ctx context.Context) {
 // look looks at the files. What has changed is taken when two looks in a row agree, so that no half-written file is, or at once when
 // somebody has asked for it.
 func (a *App) look(ctx context.Context, asked bool) {
-	texts, err := config.Read(a.o.Reload.Paths)
+	texts, err := config.Again(a.o.Reload.Paths)
 	now := look{}
 	if err != nil {
 		now.fault = err.Error()
@@ -134,7 +142,7 @@ func (a *App) taken(now look, loaded time.Time) {
 func (a *App) refuse(now look, err error, asked bool) {
 	why := oneLine(err)
 	r := &a.reload
-	news := asked || now != r.refused || why != r.why
+	news := asked || now != r.refused || wordsOf(why) != wordsOf(r.why)
 	a.mu.Lock()
 	if r.why == "" {
 		r.since = time.Now()
@@ -149,6 +157,16 @@ func (a *App) refuse(now look, err error, asked bool) {
 	if news {
 		a.log.Error("the changed configuration is refused, and the one before goes on", zap.Error(err))
 	}
+}
+
+// wordsOf leaves out numbers: how many records a sink lacks changes all the time.
+func wordsOf(why string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, why)
 }
 
 // oneLine is an error for a place that has one line.

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -29,6 +30,23 @@ func Read(paths []string) ([]Text, error) {
 		texts[i] = Text{Name: name, Body: body}
 	}
 	return texts, nil
+}
+
+// ErrOnce says that a configuration was read from what tells it once, such as a pipe: reading it again would wait for ever, or find nothing.
+var ErrOnce = errors.New("it is no ordinary file and cannot be read again")
+
+// Again is Read for files that were read before.
+func Again(paths []string) ([]Text, error) {
+	files, err := expand(paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range files {
+		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("read configuration: %s: %w", name, ErrOnce)
+		}
+	}
+	return Read(paths)
 }
 
 // Sum is the same for the same files with the same content, in the same order.

@@ -110,13 +110,18 @@ func (p *Pipeline) compare(change Change) *changing {
 	return c
 }
 
-// heir gives the outlet that goes on in the place of the one of that name; nil for none.
+// heir gives the outlet that goes on in the place of the one of that name; nil for none. One that has a place keeps it, whatever other
+// name it once had.
 func (c *changing) heir(name string) *Outlet {
-	for _, by := range []func(*Outlet) string{func(o *Outlet) string { return o.Name }, func(o *Outlet) string { return o.Was }} {
-		for _, o := range c.Outlets {
-			if by(o) == name {
-				return o
-			}
+	for _, o := range c.Outlets {
+		if o.Name == name {
+			return o
+		}
+	}
+	lanes := c.p.allLanes()
+	for _, o := range c.Outlets {
+		if o.Was == name && !slices.ContainsFunc(lanes, func(l *lane) bool { return l.outlet.Name == o.Name }) {
+			return o
 		}
 	}
 	return nil
@@ -133,11 +138,19 @@ func (c *changing) mayLeave() error {
 		l.mu.Lock()
 		stands := l.outlet.Paused || l.state.Faults > 0 || l.save.Faults > 0
 		l.mu.Unlock()
-		if state.Dead > 0 || state.Pending > 0 && stands {
+		if state.Dead > 0 || parkedOf(state) > 0 || state.Pending > 0 && stands {
 			return &LeavingError{Sink: state.Sink, Pending: state.Pending, Dead: state.Dead}
 		}
 	}
 	return nil
+}
+
+// parkedOf counts letters that wait for their stream's breaker: that may take days.
+func parkedOf(state event.LaneState) (n uint64) {
+	for _, of := range state.Parked {
+		n += of
+	}
+	return n
 }
 
 func (c *changing) forgets(name string) bool { return slices.Contains(c.Forget, name) }
@@ -187,6 +200,16 @@ func (p *Pipeline) stopLanes(lanes []*lane) {
 		}
 	})
 	defer cut.Stop()
+	late := time.AfterFunc(time.Duration(p.grace.Load())+mostLeave, func() {
+		for _, l := range lanes {
+			select {
+			case <-l.ended:
+			default:
+				l.log.Error("the sink does not end a Send that was broken off, and the change of the configuration waits for that: is what it writes to read by nobody?")
+			}
+		}
+	})
+	defer late.Stop()
 	for _, l := range lanes {
 		<-l.ended
 	}
