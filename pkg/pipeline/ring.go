@@ -49,11 +49,8 @@ func (r *ring) shares(schema event.Schema) bool {
 	return r.shared[schema]
 }
 
-// add takes a batch that has just been committed and wakes the lanes. Its records get their ids once for all lanes.
+// add takes a batch that has just been committed and wakes the lanes.
 func (r *ring) add(b *event.Batch) {
-	for i := range b.Records {
-		b.Records[i].Identify()
-	}
 	r.mu.Lock()
 	r.entries[b.Seq] = &entry{batch: b}
 	r.order = append(r.order, b.Seq)
