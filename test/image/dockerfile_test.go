@@ -32,7 +32,7 @@ func TestDockerfile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	standIn := "FROM scratch\nCOPY . /\nENV PATH=/go/root/bin:/usr/bin GOROOT=/go/root GOMODCACHE=/go/mod GOCACHE=/go/cache GOPROXY=off GOTOOLCHAIN=local GOFLAGS=-mod=mod\n"
+	standIn := "FROM scratch\nCOPY . /\nENV PATH=/go/sdk/bin:/usr/bin GOROOT=/go/sdk GOMODCACHE=/go/mod GOCACHE=/go/cache GOPROXY=off GOTOOLCHAIN=local GOFLAGS=-mod=mod\n"
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(standIn), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestDockerfile(t *testing.T) {
 	}
 	buildah("build", "--isolation", "chroot", "-f", filepath.Join(dir, "Dockerfile"), "-t", "docker.io/library/golang:stand-in", base)
 	buildah("build", "--isolation", "chroot", "--format", "docker", "--pull=never", "--timestamp", fmt.Sprint(epoch), "-t", "whole",
-		"-v", "/usr:/usr:ro", "-v", goEnv(t, "GOROOT")+":/go/root:ro", "-v", goEnv(t, "GOMODCACHE")+":/go/mod", "-v", goEnv(t, "GOCACHE")+":/go/cache",
+		"-v", "/usr:/usr:ro", "-v", goEnv(t, "GOROOT")+":/go/sdk:ro", "-v", goEnv(t, "GOMODCACHE")+":/go/mod", "-v", goEnv(t, "GOCACHE")+":/go/cache",
 		"--build-arg", "GO=stand-in", "--build-arg", "VERSION="+version, "--build-arg", "REVISION=0123456789", "--build-arg", fmt.Sprint("SOURCE_DATE_EPOCH=", epoch),
 		short.tree)
 	buildah("push", "whole", "docker-archive:"+filepath.Join(dir, "whole.tar"))
